@@ -1,0 +1,257 @@
+//! What the core wants done.
+
+use std::sync::Arc;
+
+use super::event::{IndexRange, Reader, Sequence};
+use crate::entry::Entry;
+use crate::hard_state::HardState;
+use crate::id::{ChainLink, LogId, LogIndex, NodeId, Term};
+use crate::membership::Membership;
+use crate::message::{Message, ReadId};
+use crate::snapshot::SnapshotMeta;
+
+/// An output of [`super::Raft::step`]: each may be executed the moment it is seen (RULE 1).
+#[derive(Clone, Debug)]
+pub enum Effect {
+    /// Do this, in order with the other writes, make it durable, then report
+    /// [`super::Event::Persisted`]. Writes that wait together may be made durable together.
+    Persist(Write),
+    /// Send this message.
+    Send(Message),
+    /// Open the newest snapshot and stream it to `to`; then report
+    /// [`super::Event::SnapshotSent`] or [`super::Event::SnapshotNotSent`].
+    SendSnapshot {
+        /// The receiver.
+        to: NodeId,
+        /// Our term.
+        term: Term,
+    },
+    /// Read entries from the log store; then report [`super::Event::Fetched`] or
+    /// [`super::Event::FetchPurged`].
+    Fetch {
+        /// Who wants them.
+        reader: Reader,
+        /// Which.
+        range: IndexRange,
+        /// About how many bytes of records; at least one entry.
+        bytes_max: usize,
+    },
+    /// Give these committed entries to the state machine, after everything given before; then
+    /// report [`super::Event::Applied`].
+    Apply(Vec<Entry>),
+    /// Replace the state machine's state by this snapshot from our store, in order with
+    /// [`Effect::Apply`]; then report [`super::Event::Applied`] with its last index.
+    Restore(SnapshotMeta),
+    /// Take a snapshot of the state machine once it has applied what it was given; then report
+    /// [`super::Event::SnapshotTaken`] or [`super::Event::SnapshotNotTaken`].
+    TakeSnapshot,
+    /// The next proposals of this step, as many as there are indexes, became these entries.
+    Accepted {
+        /// The leader's term.
+        term: Term,
+        /// Their indexes.
+        indexes: IndexRange,
+    },
+    /// The next `count` proposals of this step are in no log, and never will be.
+    Refused {
+        /// How many.
+        count: usize,
+        /// Why.
+        reason: Refusal,
+    },
+    /// These reads may be served: the state machine has applied through `index`, which is at least
+    /// what was committed when they were asked for.
+    ReadReady {
+        /// Which reads.
+        reads: Vec<ReadId>,
+        /// Everything through here has been applied.
+        index: LogIndex,
+    },
+    /// These reads cannot be served here and now.
+    ReadFailed {
+        /// Which reads.
+        reads: Vec<ReadId>,
+        /// Why.
+        reason: Refusal,
+    },
+    /// We no longer lead `term`. Entries that were accepted in it and not yet applied may still
+    /// commit, or not.
+    LeadershipLost {
+        /// The term that we led.
+        term: Term,
+    },
+    /// Role, term or known leader changed.
+    StatusChanged(Standing),
+    /// Another membership is in force, from its append on (or again, after a truncation).
+    MembershipChanged {
+        /// The entry that holds it.
+        at: LogId,
+        /// The membership.
+        membership: Arc<Membership>,
+    },
+    /// Something that a correct node or network does not do was seen and ignored.
+    Dropped(Nonsense),
+    /// Continuing would lose data. The node must stop; the core ignores everything from here on.
+    Halt(Fault),
+}
+
+/// One step of the durability stream. The parts take effect in the order of the fields.
+#[derive(Clone, Debug, Default)]
+pub struct Write {
+    /// The place in the stream.
+    pub sequence: Sequence,
+    /// Replace term and vote.
+    pub hard_state: Option<HardState>,
+    /// Remove the entries at this index and after.
+    pub truncate_from: Option<LogIndex>,
+    /// Purge the log through this entry ([`crate::store::LogStore::purge_prefix`]).
+    pub purge_through: Option<ChainLink>,
+    /// Append these entries.
+    pub append: Vec<Entry>,
+}
+
+/// Collects the effects of one step, in order.
+#[derive(Clone, Debug, Default)]
+pub struct Effects {
+    queue: Vec<Effect>,
+}
+
+/// A node's role, as others see it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum RoleName {
+    /// Follows a leader, or waits for one.
+    Follower,
+    /// Asks whether an election could be won.
+    PreCandidate,
+    /// Asks for votes.
+    Candidate,
+    /// Leads.
+    Leader,
+}
+
+/// Role, term and leader: what changes seldom, and everybody wants to know.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Standing {
+    /// The role.
+    pub role: RoleName,
+    /// The term.
+    pub term: Term,
+    /// The leader of that term, if known.
+    pub leader: Option<NodeId>,
+}
+
+/// Why a proposal or a read was refused, with nothing done.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Refusal {
+    /// We do not lead; this node may.
+    NotLeader(Option<NodeId>),
+    /// Too much is waiting; try again later.
+    Overloaded,
+    /// The command is larger than [`crate::Config::entry_bytes_max`].
+    TooLarge {
+        /// Bytes of the command.
+        bytes: usize,
+        /// The bound.
+        bytes_max: usize,
+    },
+    /// The leader did not confirm the read within two election timeouts.
+    TimedOut,
+}
+
+/// What a peer sent that makes no sense. Counted, never acted upon.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Nonsense {
+    /// A message for another node or group.
+    WrongAddressee {
+        /// Who sent it.
+        from: NodeId,
+    },
+    /// A term so far ahead that no elections can have led there.
+    TermTooFar {
+        /// Who sent it.
+        from: NodeId,
+        /// The term.
+        term: Term,
+    },
+    /// Entries with a gap, a falling term, or a term beyond the message's.
+    MalformedEntries {
+        /// Who sent them.
+        from: NodeId,
+    },
+    /// Two leaders in one term, or an acknowledgement of what was never sent.
+    Impossible {
+        /// Who claims it.
+        from: NodeId,
+        /// What.
+        claim: &'static str,
+    },
+}
+
+/// Why a node must stop: every one names what was found where.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum Fault {
+    /// The leader's log contradicts an entry that is committed here.
+    #[error(
+        "the leader of term {term} has entry {theirs} where this node has committed {ours}: one of \
+         the two has lost data; stop both and compare their logs"
+    )]
+    CommittedConflict {
+        /// The leader's term.
+        term: Term,
+        /// The entry that is committed here.
+        ours: LogId,
+        /// The leader's entry at that index.
+        theirs: LogId,
+    },
+    /// The leader's entry has our predecessor's term and index, and not its checksum.
+    #[error(
+        "entry {at} differs between this node ({ours:08x}) and its leader {leader} ({theirs:08x}): \
+         were the nodes started with different initial memberships, or with another cluster's data?"
+    )]
+    Divergence {
+        /// Where the logs should agree.
+        at: LogId,
+        /// The leader.
+        leader: NodeId,
+        /// Our checksum.
+        ours: u32,
+        /// The leader's.
+        theirs: u32,
+    },
+}
+
+impl Effects {
+    /// No effects.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Takes all effects, in order, and keeps the memory.
+    pub fn drain(&mut self) -> std::vec::Drain<'_, Effect> {
+        self.queue.drain(..)
+    }
+
+    /// The effects so far.
+    pub fn as_slice(&self) -> &[Effect] {
+        &self.queue
+    }
+
+    pub(super) fn push(&mut self, effect: Effect) {
+        self.queue.push(effect);
+    }
+}
+
+impl RoleName {
+    /// For people and programs.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Follower => "follower",
+            Self::PreCandidate => "pre-candidate",
+            Self::Candidate => "candidate",
+            Self::Leader => "leader",
+        }
+    }
+}

@@ -1,0 +1,88 @@
+//! What happens to the core.
+
+use std::ops::Range;
+
+use crate::entry::{Entry, Sealed};
+use crate::id::{LogId, LogIndex, NodeId, Term};
+use crate::message::{Message, ReadId};
+use crate::snapshot::SnapshotMeta;
+
+/// An input of [`super::Raft::step`]. Events are facts, so their names are past.
+#[derive(Clone, Debug)]
+pub enum Event {
+    /// Time passed; [`super::Raft::deadline`] may be due. Harmless at any other time.
+    TimePassed,
+    /// A message arrived.
+    Received(Message),
+    /// Every [`super::Write`] through this sequence is durable.
+    Persisted(Sequence),
+    /// Commands were proposed here, in this order. Answered in the same step, for the first ones
+    /// by [`super::Effect::Accepted`], for the others by [`super::Effect::Refused`].
+    Proposed(Vec<Sealed>),
+    /// Linearizable reads were asked for here. Each is answered by
+    /// [`super::Effect::ReadReady`] or [`super::Effect::ReadFailed`].
+    ReadsRequested(Vec<ReadId>),
+    /// The state machine has applied everything through this index.
+    Applied(LogIndex),
+    /// Entries that [`super::Effect::Fetch`] asked for: from the start of its range on, at least
+    /// one, perhaps fewer than the range has.
+    Fetched {
+        /// Who wanted them.
+        reader: Reader,
+        /// The start of the range that was asked for.
+        from: LogIndex,
+        /// The entries.
+        entries: Vec<Entry>,
+    },
+    /// The entries that were to be fetched have been purged meanwhile.
+    FetchPurged {
+        /// Who wanted them.
+        reader: Reader,
+    },
+    /// A snapshot of our own state machine is durable.
+    SnapshotTaken(SnapshotMeta),
+    /// No snapshot could be taken; it will be tried again later.
+    SnapshotNotTaken,
+    /// A snapshot from a leader is durable in our snapshot store.
+    SnapshotReceived {
+        /// Who sent it.
+        from: NodeId,
+        /// The sender's term.
+        term: Term,
+        /// What arrived.
+        meta: SnapshotMeta,
+    },
+    /// A snapshot that we sent is durable at its receiver.
+    SnapshotSent {
+        /// The receiver.
+        to: NodeId,
+        /// The snapshot's last entry.
+        last: LogId,
+    },
+    /// A snapshot could not be sent, or there was none.
+    SnapshotNotSent {
+        /// The receiver.
+        to: NodeId,
+    },
+    /// What was sent to this node may be lost.
+    Unreachable(NodeId),
+    /// An operator, or a test, wants an election now.
+    CampaignRequested,
+}
+
+/// Numbers the writes of the one durability stream. Cumulative: a sequence stands for all before
+/// it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Sequence(pub u64);
+
+/// Who wants entries that are no longer in memory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Reader {
+    /// The state machine.
+    StateMachine,
+    /// A follower that lags.
+    Peer(NodeId),
+}
+
+/// A range of indexes, half open.
+pub type IndexRange = Range<LogIndex>;

@@ -1,0 +1,19 @@
+//! Raft: the consensus state machine, the node that drives it, and the contracts for storage,
+//! transport and state machine.
+
+pub mod codec;
+pub mod config;
+pub mod consensus;
+pub mod entry;
+pub mod id;
+pub mod membership;
+pub mod message;
+pub mod snapshot;
+pub mod state_machine;
+pub mod store;
+pub mod time;
+pub mod transport;
+
+mod hard_state;
+
+pub use hard_state::{HardState, Identity};

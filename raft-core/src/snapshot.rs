@@ -1,0 +1,47 @@
+//! What is known of a snapshot besides its bytes.
+
+use std::fmt;
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+use crate::id::{ChainLink, LogId};
+use crate::membership::Membership;
+use crate::time::ClusterTime;
+
+/// What a snapshot stands for, known before its first byte is written.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SnapshotHeader {
+    /// The last entry whose effect is contained. The log continues right after it.
+    pub last: ChainLink,
+    /// The time of that entry.
+    pub time: ClusterTime,
+    /// The membership in force at that entry, which need not be the current one.
+    pub membership: Arc<Membership>,
+    /// Where that membership was appended.
+    pub membership_at: LogId,
+}
+
+/// A finished snapshot.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SnapshotMeta {
+    /// What it stands for.
+    pub header: SnapshotHeader,
+    /// The bytes that the state machine wrote.
+    pub size: u64,
+    /// crc32c of those bytes.
+    pub checksum: u32,
+}
+
+impl SnapshotMeta {
+    /// The last entry whose effect is contained. Snapshots are named by it.
+    pub fn id(&self) -> LogId {
+        self.header.last.id
+    }
+}
+
+impl fmt::Display for SnapshotMeta {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "snapshot {} ({} bytes)", self.id(), self.size)
+    }
+}

@@ -1,0 +1,132 @@
+//! The contract of the state machine: the one trait that a user implements.
+
+use std::fmt;
+use std::io::{Read, Write};
+
+use bytes::Bytes;
+
+use crate::id::LogId;
+use crate::membership::Membership;
+use crate::snapshot::SnapshotMeta;
+use crate::time::ClusterTime;
+
+/// What is replicated: a deterministic machine that every member feeds with the same commands in
+/// the same order (thesis §2.1).
+///
+/// **Thread.** One thread owns the machine and makes every call; calls may block as long as
+/// [`StateMachine::may_block`] is true.
+///
+/// **Determinism.** The effect of a command depends on the machine's state, the command, its id
+/// and its time alone: no clock, no randomness, no iteration over hashed maps.
+pub trait StateMachine: Send + 'static {
+    /// Applies commands in log order and returns one response for each.
+    ///
+    /// The indexes rise but have gaps where the log holds Raft's own entries. A command that is
+    /// merely wrong has a response that says so; an error is for a machine that cannot go on.
+    ///
+    /// # Errors
+    /// [`StateMachineError`] stops the node: a replica that skipped a command would diverge.
+    fn apply(&mut self, batch: &[Committed]) -> Result<Vec<Bytes>, StateMachineError>;
+
+    /// A frozen view of the state after the last applied command. Cheap: it is written out on
+    /// another thread while the machine goes on.
+    ///
+    /// # Errors
+    /// [`StateMachineError`] stops the node.
+    fn snapshot(&mut self) -> Result<SnapshotView, StateMachineError>;
+
+    /// Replaces the whole state by a snapshot. On an error the machine is not used again.
+    ///
+    /// # Errors
+    /// [`StateMachineError`] stops the node.
+    fn restore(
+        &mut self,
+        meta: &SnapshotMeta,
+        from: &mut dyn Read,
+    ) -> Result<(), StateMachineError>;
+
+    /// The last command whose effect is durable in a machine that keeps its state on disk; `None`
+    /// for one that starts empty. Commands after it are applied again after a restart.
+    fn last_applied(&self) -> Option<LogId> {
+        None
+    }
+
+    /// The membership changed. Called in log order, between batches.
+    fn membership_changed(&mut self, at: LogId, membership: &Membership) {
+        let _ = (at, membership);
+    }
+
+    /// Whether [`StateMachine::apply`] may block or compute for long. Where this is false (a map in
+    /// memory), the node applies on its event loop and saves two hops between threads a write.
+    fn may_block(&self) -> bool {
+        true
+    }
+}
+
+/// A committed command.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Committed {
+    /// Which entry.
+    pub id: LogId,
+    /// The group's time when the leader took the command: use it instead of a clock.
+    pub time: ClusterTime,
+    /// What was proposed.
+    pub command: Bytes,
+}
+
+/// A frozen state that can be written once, on any thread.
+pub struct SnapshotView {
+    write: WriteOnce,
+}
+
+type WriteOnce = Box<dyn FnOnce(&mut dyn Write) -> Result<(), StateMachineError> + Send>;
+
+/// Why a state machine cannot go on.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct StateMachineError(#[source] Box<dyn std::error::Error + Send + Sync>);
+
+impl SnapshotView {
+    /// A view that `write` writes out.
+    pub fn new<F>(write: F) -> Self
+    where
+        F: FnOnce(&mut dyn Write) -> Result<(), StateMachineError> + Send + 'static,
+    {
+        Self {
+            write: Box::new(write),
+        }
+    }
+
+    /// A view whose bytes are there already.
+    pub fn of_bytes(bytes: impl Into<Bytes>) -> Self {
+        let bytes = bytes.into();
+        Self::new(move |out| Ok(out.write_all(&bytes)?))
+    }
+
+    /// Writes the state.
+    ///
+    /// # Errors
+    /// [`StateMachineError`] of the machine or of `out`.
+    pub fn write(self, out: &mut dyn Write) -> Result<(), StateMachineError> {
+        (self.write)(out)
+    }
+}
+
+impl fmt::Debug for SnapshotView {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SnapshotView").finish_non_exhaustive()
+    }
+}
+
+impl StateMachineError {
+    /// Wraps a cause.
+    pub fn new(cause: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
+        Self(cause.into())
+    }
+}
+
+impl From<std::io::Error> for StateMachineError {
+    fn from(cause: std::io::Error) -> Self {
+        Self::new(cause)
+    }
+}

@@ -1,0 +1,32 @@
+//! The storage contracts, and the snapshot store on files.
+
+mod error;
+mod log;
+mod snapshot;
+mod stable;
+
+pub use error::StoreError;
+pub use log::{LogBounds, LogReader, LogStore};
+pub use snapshot::{SnapshotSink, SnapshotStore};
+pub use stable::{StableKey, StableStore};
+
+use std::fmt;
+use std::sync::Arc;
+
+/// Everything a node keeps, as values: a config file can choose each.
+///
+/// Replace one part with struct update syntax: `Stores { snapshots: mine, ..stores }`.
+pub struct Stores {
+    /// The log.
+    pub log: Box<dyn LogStore>,
+    /// Term and vote, and the identity.
+    pub stable: Box<dyn StableStore>,
+    /// Snapshots.
+    pub snapshots: Arc<dyn SnapshotStore>,
+}
+
+impl fmt::Debug for Stores {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Stores").finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,1 @@
+//! `LogStore` and `StableStore` of [`raft_core`] on redb.

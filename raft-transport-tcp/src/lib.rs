@@ -1,0 +1,1 @@
+//! `Transport` of [`raft_core`] on TCP.
