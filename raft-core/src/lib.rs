@@ -7,6 +7,7 @@ pub mod consensus;
 pub mod entry;
 pub mod id;
 pub mod membership;
+pub mod memory;
 pub mod message;
 pub mod snapshot;
 pub mod state_machine;

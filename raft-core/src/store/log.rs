@@ -105,4 +105,53 @@ impl LogBounds {
     pub fn is_empty(&self) -> bool {
         self.purged.id.index == self.last.id.index
     }
+
+    /// For stores: checks that `entries` are contiguous and follow the last entry, and returns the
+    /// last link after them. `place` names the store in the error.
+    ///
+    /// # Errors
+    /// [`StoreError::Misuse`] for a gap or a broken chain.
+    pub fn extended_by(&self, entries: &[Entry], place: &str) -> Result<ChainLink, StoreError> {
+        let mut last = self.last;
+        for entry in entries {
+            if !entry.follows(last) {
+                return Err(StoreError::Misuse {
+                    place: place.to_owned(),
+                    detail: format!(
+                        "entry {} names predecessor #{:08x}, and cannot follow {last}",
+                        entry.link(),
+                        entry.previous_checksum()
+                    ),
+                });
+            }
+            last = entry.link();
+        }
+        Ok(last)
+    }
+
+    /// For stores: checks that the entry `index` was not purged.
+    ///
+    /// # Errors
+    /// [`StoreError::Purged`] if it was.
+    pub fn check_not_purged(&self, index: LogIndex) -> Result<(), StoreError> {
+        let purged = self.purged.id.index;
+        if index > purged {
+            return Ok(());
+        }
+        Err(StoreError::Purged {
+            requested: index,
+            purged,
+        })
+    }
+
+    /// For readers: the error that the entry `index`, which was asked for, lies beyond the end.
+    pub fn missing(&self, index: LogIndex, place: &str) -> StoreError {
+        StoreError::Misuse {
+            place: place.to_owned(),
+            detail: format!(
+                "entry {index} was asked for, the log ends with {}",
+                self.last
+            ),
+        }
+    }
 }
