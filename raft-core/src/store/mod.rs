@@ -1,14 +1,20 @@
 //! The storage contracts, and the snapshot store on files.
 
+mod directory;
 mod error;
+mod file_snapshot;
 mod log;
 mod snapshot;
 mod stable;
+mod stable_record;
 
+pub use directory::{create_directory, sync_directory};
 pub use error::StoreError;
+pub use file_snapshot::FileSnapshotStore;
 pub use log::{LogBounds, LogReader, LogStore};
 pub use snapshot::{SnapshotSink, SnapshotStore};
 pub use stable::{StableKey, StableStore};
+pub use stable_record::StableRecord;
 
 use std::fmt;
 use std::sync::Arc;

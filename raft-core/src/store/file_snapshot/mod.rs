@@ -1,0 +1,228 @@
+//! Snapshots as files, one each, in a directory of their own.
+//!
+//! ```text
+//! snapshots/
+//!   lock                                        held while the store is open
+//!   00000000000000004711-00000000000000000003.snap     finished: entry 4711 of term 3
+//!   00000000000000009000-00000000000000000004.0.tmp    being written
+//! ```
+//!
+//! A snapshot is written aside, its file is synced, then renamed, then the directory is synced.
+//! What a crash leaves, therefore:
+//!
+//! | crash | what is found | what becomes of it |
+//! |---|---|---|
+//! | while writing, or before the rename | a `.tmp` file, of any length | removed at the next open |
+//! | after the rename, before the directory's sync | either name, with whole content | absent, or finished |
+//! | during a removal | the file or no file | it is removed again, or gone |
+//!
+//! Names come from the index and the term, never from another node. Inside, the file has a
+//! checksummed description and a checksum over the data (see `format`), so a damaged snapshot is
+//! told from an absent one. What cannot be noticed here is a file that someone removed: the node
+//! notices, because its log begins after a snapshot that is not there.
+
+mod format;
+mod reader;
+mod sink;
+
+use std::cmp::Reverse;
+use std::fs::{self, File, TryLockError};
+use std::io::Read;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use self::reader::FileReader;
+use self::sink::FileSink;
+use super::directory::{create_directory, sync_directory};
+use super::{SnapshotSink, SnapshotStore, StoreError};
+use crate::id::{LogId, LogIndex, Term};
+use crate::snapshot::{SnapshotHeader, SnapshotMeta};
+
+/// A [`SnapshotStore`] on files. One value owns the directory; it is locked against others.
+#[derive(Debug)]
+pub struct FileSnapshotStore {
+    directory: Arc<Directory>,
+}
+
+/// The open directory. Unfinished sinks share it, so that it stays locked for them.
+#[derive(Debug)]
+struct Directory {
+    path: PathBuf,
+    unfinished: AtomicU64,
+    _lock: File,
+}
+
+impl FileSnapshotStore {
+    /// Opens the store in `directory`, which is created if it is missing. Removes what unfinished
+    /// snapshots have left behind.
+    ///
+    /// # Errors
+    /// [`StoreError::InUse`] if the directory is open elsewhere, or [`StoreError::Io`].
+    pub fn open(directory: impl Into<PathBuf>) -> Result<Self, StoreError> {
+        let path = directory.into();
+        let place = path.display().to_string();
+        create_directory(&path).map_err(StoreError::io(&place, "create the directory"))?;
+        let directory = Directory {
+            _lock: lock(&path)?,
+            path,
+            unfinished: AtomicU64::new(0),
+        };
+        directory.remove_unfinished()?;
+        Ok(Self {
+            directory: Arc::new(directory),
+        })
+    }
+}
+
+impl SnapshotStore for FileSnapshotStore {
+    fn list(&self) -> Result<Vec<SnapshotMeta>, StoreError> {
+        let mut found = Vec::new();
+        for name in self.directory.names()? {
+            if name.ends_with(FINISHED) {
+                found.push(self.directory.describe(&name)?);
+            }
+        }
+        found.sort_by_key(|meta| Reverse((meta.id().index, meta.id().term)));
+        Ok(found)
+    }
+
+    fn create(&self, header: &SnapshotHeader) -> Result<Box<dyn SnapshotSink>, StoreError> {
+        let sink = FileSink::create(Arc::clone(&self.directory), header)?;
+        Ok(Box::new(sink))
+    }
+
+    fn open(&self, last: LogId) -> Result<(SnapshotMeta, Box<dyn Read + Send>), StoreError> {
+        let path = self.directory.path.join(finished_name(last));
+        if !path.exists() {
+            return Err(StoreError::Misuse {
+                place: self.directory.place(),
+                detail: format!("there is no snapshot {last}"),
+            });
+        }
+        let (meta, file) = format::open(&path)?;
+        check_name(&path, last, &meta)?;
+        let reader = FileReader::new(path.display().to_string(), file, &meta);
+        Ok((meta, Box::new(reader)))
+    }
+
+    fn retain(&self, keep: usize) -> Result<(), StoreError> {
+        let listed = self.list()?;
+        let superfluous = listed.get(keep.max(1)..).unwrap_or_default();
+        for meta in superfluous {
+            let path = self.directory.path.join(finished_name(meta.id()));
+            remove(&path)?;
+        }
+        if superfluous.is_empty() {
+            return Ok(());
+        }
+        self.directory.sync()
+    }
+}
+
+impl Directory {
+    fn place(&self) -> String {
+        self.path.display().to_string()
+    }
+
+    /// A path that no other unfinished snapshot has.
+    fn unfinished_path(&self, id: LogId) -> PathBuf {
+        let number = self.unfinished.fetch_add(1, Ordering::Relaxed);
+        self.path.join(format!("{}.{number}{UNFINISHED}", stem(id)))
+    }
+
+    fn finished_path(&self, id: LogId) -> PathBuf {
+        self.path.join(finished_name(id))
+    }
+
+    fn sync(&self) -> Result<(), StoreError> {
+        sync_directory(&self.path).map_err(StoreError::io(self.place(), "sync the directory"))
+    }
+
+    /// The names in the directory. Ours are plain text; what is not is a stranger's.
+    fn names(&self) -> Result<Vec<String>, StoreError> {
+        let failed = || StoreError::io(self.place(), "list the directory");
+        let mut names = Vec::new();
+        for item in fs::read_dir(&self.path).map_err(failed())? {
+            let name = item.map_err(failed())?.file_name();
+            names.extend(name.into_string().ok());
+        }
+        Ok(names)
+    }
+
+    fn remove_unfinished(&self) -> Result<(), StoreError> {
+        for name in self.names()? {
+            if name.ends_with(UNFINISHED) {
+                remove(&self.path.join(name))?;
+            }
+        }
+        Ok(())
+    }
+
+    fn describe(&self, name: &str) -> Result<SnapshotMeta, StoreError> {
+        let path = self.path.join(name);
+        let Some(id) = parse_name(name) else {
+            let place = path.display().to_string();
+            let detail = "a snapshot's name is its last index and term";
+            return Err(StoreError::damaged(place, "the file's name", &detail));
+        };
+        let (meta, _) = format::open(&path)?;
+        check_name(&path, id, &meta)?;
+        Ok(meta)
+    }
+}
+
+const FINISHED: &str = ".snap";
+const UNFINISHED: &str = ".tmp";
+
+fn stem(id: LogId) -> String {
+    format!("{:020}-{:020}", id.index.get(), id.term.get())
+}
+
+fn finished_name(id: LogId) -> String {
+    format!("{}{FINISHED}", stem(id))
+}
+
+fn parse_name(name: &str) -> Option<LogId> {
+    let (index, term) = name.strip_suffix(FINISHED)?.split_once('-')?;
+    let id = LogId::new(
+        Term::new(term.parse().ok()?),
+        LogIndex::new(index.parse().ok()?),
+    );
+    (finished_name(id) == name).then_some(id)
+}
+
+/// A renamed or swapped file must not pass for another snapshot.
+fn check_name(path: &Path, named: LogId, meta: &SnapshotMeta) -> Result<(), StoreError> {
+    if meta.id() == named {
+        return Ok(());
+    }
+    let place = path.display().to_string();
+    let detail = format!("the file holds {meta}");
+    Err(StoreError::damaged(place, "the file's name", &detail))
+}
+
+fn remove(path: &Path) -> Result<(), StoreError> {
+    let place = path.display().to_string();
+    fs::remove_file(path).map_err(StoreError::io(place, "remove"))
+}
+
+fn lock(directory: &Path) -> Result<File, StoreError> {
+    let path = directory.join("lock");
+    let place = path.display().to_string();
+    let mut options = File::options();
+    let options = options.create(true).truncate(false).write(true);
+    let file = options
+        .open(&path)
+        .map_err(StoreError::io(&place, "open the lock"))?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => Err(StoreError::InUse {
+            place: directory.display().to_string(),
+        }),
+        Err(TryLockError::Error(error)) => Err(StoreError::io(place, "lock")(error)),
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,191 @@
+//! What a crash or a flipped bit does to a directory of snapshots.
+
+use std::io::Write;
+use std::path::Path;
+
+use tempfile::TempDir;
+
+use super::*;
+use crate::id::ChainLink;
+use crate::membership::Membership;
+use crate::time::ClusterTime;
+
+fn header(index: u64) -> SnapshotHeader {
+    SnapshotHeader {
+        last: ChainLink {
+            id: LogId::new(Term::new(2), LogIndex::new(index)),
+            checksum: 0xfeed,
+        },
+        time: ClusterTime::from_micros(index),
+        membership: Arc::new(Membership::of_voters([(1, "a:7000"), (2, "b:7000")]).unwrap()),
+        membership_at: LogId::new(Term::new(1), LogIndex::new(1)),
+    }
+}
+
+fn write(store: &FileSnapshotStore, index: u64, data: &[u8]) -> SnapshotMeta {
+    let mut sink = store.create(&header(index)).unwrap();
+    sink.write_all(data).unwrap();
+    sink.finish().unwrap()
+}
+
+fn read(store: &FileSnapshotStore, id: LogId) -> Result<Vec<u8>, String> {
+    let (meta, mut reader) = store.open(id).map_err(|error| error.to_string())?;
+    let mut data = Vec::new();
+    reader.read_to_end(&mut data).map_err(|error| {
+        assert_eq!(error.kind(), std::io::ErrorKind::InvalidData);
+        error.to_string()
+    })?;
+    assert_eq!(data.len() as u64, meta.size);
+    Ok(data)
+}
+
+fn copy(from: &Path, to: &Path) {
+    for item in fs::read_dir(from).unwrap() {
+        let item = item.unwrap();
+        fs::copy(item.path(), to.join(item.file_name())).unwrap();
+    }
+}
+
+fn names(directory: &Path) -> Vec<String> {
+    let listed = fs::read_dir(directory).unwrap();
+    let mut names: Vec<String> = listed
+        .map(|item| item.unwrap().file_name().into_string().unwrap())
+        .filter(|name| name != "lock")
+        .collect();
+    names.sort();
+    names
+}
+
+#[test]
+fn a_crash_while_writing_leaves_nothing_after_the_next_open() {
+    let live = TempDir::new().unwrap();
+    let store = FileSnapshotStore::open(live.path()).unwrap();
+    write(&store, 3, b"older");
+    let mut sink = store.create(&header(8)).unwrap();
+    for step in 0..4 {
+        sink.write_all(&[step; 300]).unwrap();
+        sink.flush().unwrap();
+        let crashed = TempDir::new().unwrap();
+        copy(live.path(), crashed.path());
+        assert_eq!(names(crashed.path()).len(), 2);
+        let store = FileSnapshotStore::open(crashed.path()).unwrap();
+        let listed = store.list().unwrap();
+        assert_eq!(listed.len(), 1);
+        assert_eq!(read(&store, listed[0].id()).unwrap(), b"older");
+        assert_eq!(names(crashed.path()).len(), 1);
+    }
+}
+
+#[test]
+fn a_file_aside_is_absent_at_every_length_and_complete_under_its_name() {
+    let live = TempDir::new().unwrap();
+    let store = FileSnapshotStore::open(live.path()).unwrap();
+    let meta = write(&store, 5, b"all of it");
+    let whole = fs::read(store.directory.finished_path(meta.id())).unwrap();
+    for length in 0..=whole.len() {
+        let crashed = TempDir::new().unwrap();
+        let aside = format!("{}.0{UNFINISHED}", stem(meta.id()));
+        fs::write(crashed.path().join(aside), &whole[..length]).unwrap();
+        let store = FileSnapshotStore::open(crashed.path()).unwrap();
+        assert_eq!(store.list().unwrap(), []);
+        assert_eq!(names(crashed.path()), [""; 0]);
+    }
+    let renamed = TempDir::new().unwrap();
+    fs::write(renamed.path().join(finished_name(meta.id())), &whole).unwrap();
+    let store = FileSnapshotStore::open(renamed.path()).unwrap();
+    assert_eq!(store.list().unwrap(), std::slice::from_ref(&meta));
+    assert_eq!(read(&store, meta.id()).unwrap(), b"all of it");
+}
+
+#[test]
+fn every_flipped_byte_and_every_cut_is_damage() {
+    let directory = TempDir::new().unwrap();
+    let store = FileSnapshotStore::open(directory.path()).unwrap();
+    let meta = write(&store, 5, b"the state of the machine");
+    let path = store.directory.finished_path(meta.id());
+    let whole = fs::read(&path).unwrap();
+    for at in 0..whole.len() {
+        let mut flipped = whole.clone();
+        flipped[at] ^= 0x10;
+        fs::write(&path, &flipped).unwrap();
+        let error = read(&store, meta.id()).unwrap_err();
+        assert!(error.contains("damaged at"), "byte {at}: {error}");
+    }
+    for length in 0..whole.len() {
+        fs::write(&path, &whole[..length]).unwrap();
+        assert!(store.list().unwrap_err().is_damage(), "length {length}");
+    }
+    fs::write(&path, &whole).unwrap();
+    assert!(read(&store, meta.id()).is_ok());
+}
+
+#[test]
+fn a_reader_of_exactly_the_size_is_told_of_damage() {
+    let directory = TempDir::new().unwrap();
+    let store = FileSnapshotStore::open(directory.path()).unwrap();
+    let meta = write(&store, 5, &[1; 4096]);
+    let path = store.directory.finished_path(meta.id());
+    let mut whole = fs::read(&path).unwrap();
+    let middle = whole.len() / 2;
+    whole[middle] ^= 1;
+    fs::write(&path, whole).unwrap();
+    let (_, mut reader) = store.open(meta.id()).unwrap();
+    let mut data = vec![0; 4096];
+    assert!(reader.read_exact(&mut data).is_err());
+}
+
+#[test]
+fn a_snapshot_under_another_name_is_damage() {
+    let directory = TempDir::new().unwrap();
+    let store = FileSnapshotStore::open(directory.path()).unwrap();
+    let meta = write(&store, 5, b"x");
+    let other = LogId::new(Term::new(2), LogIndex::new(6));
+    let to = store.directory.finished_path(other);
+    fs::rename(store.directory.finished_path(meta.id()), to).unwrap();
+    assert!(store.list().unwrap_err().is_damage());
+    assert!(store.open(other).err().unwrap().is_damage());
+    fs::rename(
+        store.directory.finished_path(other),
+        directory.path().join("copy.snap"),
+    )
+    .unwrap();
+    assert!(store.list().unwrap_err().is_damage());
+}
+
+#[test]
+fn a_second_opening_is_refused_until_the_first_is_dropped() {
+    let directory = TempDir::new().unwrap();
+    let first = FileSnapshotStore::open(directory.path()).unwrap();
+    let sink = first.create(&header(1)).unwrap();
+    drop(first);
+    let second = FileSnapshotStore::open(directory.path());
+    assert!(matches!(second, Err(StoreError::InUse { .. })));
+    drop(sink);
+    FileSnapshotStore::open(directory.path()).unwrap();
+}
+
+#[test]
+fn a_removed_snapshot_is_read_on_by_its_open_reader() {
+    let directory = TempDir::new().unwrap();
+    let store = FileSnapshotStore::open(directory.path()).unwrap();
+    let old = write(&store, 1, &[9; 100_000]);
+    let (_, mut reader) = store.open(old.id()).unwrap();
+    write(&store, 2, b"newer");
+    store.retain(1).unwrap();
+    assert!(matches!(
+        store.open(old.id()),
+        Err(StoreError::Misuse { .. })
+    ));
+    let mut data = Vec::new();
+    reader.read_to_end(&mut data).unwrap();
+    assert_eq!(data, [9; 100_000]);
+}
+
+#[test]
+fn other_files_in_the_directory_are_left_alone() {
+    let directory = TempDir::new().unwrap();
+    fs::write(directory.path().join("NOTES"), b"mine").unwrap();
+    let store = FileSnapshotStore::open(directory.path()).unwrap();
+    assert_eq!(store.list().unwrap(), []);
+    assert_eq!(fs::read(directory.path().join("NOTES")).unwrap(), b"mine");
+}
