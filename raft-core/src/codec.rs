@@ -5,6 +5,7 @@
 //! they are. Every decode is bounded in bytes, must use up its input, and returns an error for any
 //! input whatever; no type that is decoded here may contain itself (there is no depth limit).
 
+use bytes::{BufMut, BytesMut};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -50,6 +51,23 @@ pub fn encode<T: Serialize>(what: &'static str, value: &T) -> Result<Vec<u8>, Co
         what,
         source: Box::new(source),
     })
+}
+
+/// Encodes `value` at the end of `out`. `what` names it in the error.
+///
+/// # Errors
+/// As [`encode`]; part of the value may then be in `out`.
+pub fn encode_into<T: Serialize>(
+    what: &'static str,
+    value: &T,
+    out: &mut BytesMut,
+) -> Result<(), CodecError> {
+    bincode::serde::encode_into_std_write(value, &mut out.writer(), layout())
+        .map(|_| ())
+        .map_err(|source| CodecError::Unencodable {
+            what,
+            source: Box::new(source),
+        })
 }
 
 /// Decodes exactly one value from the whole of `bytes`. `what` names it in the error.

@@ -14,6 +14,7 @@ pub mod state_machine;
 pub mod store;
 pub mod time;
 pub mod transport;
+pub mod wire;
 
 mod hard_state;
 
