@@ -3,77 +3,26 @@
 #![expect(
     clippy::unwrap_used,
     clippy::panic,
-    clippy::unimplemented,
     reason = "helpers of tests fail by panicking"
 )]
 
-use std::io::{Read, Write};
-use std::sync::{Arc, Mutex};
+use std::io::Read;
+use std::sync::Arc;
 use std::time::Duration;
 
 use raft_core::Identity;
 use raft_core::id::{ClusterId, GroupId, Incarnation, LogId, LogIndex, NodeId, Term};
 use raft_core::membership::{Membership, Peer};
-use raft_core::memory::{Network, NetworkTransport};
+use raft_core::memory::{MemoryStores, Network, NetworkTransport};
 use raft_core::message::{Body, Message, Round};
 use raft_core::snapshot::{SnapshotHeader, SnapshotMeta};
-use raft_core::store::{SnapshotSink, SnapshotStore, StoreError};
+use raft_core::store::SnapshotStore;
 use raft_core::transport::{Inbound, Inbox, InboxReceiver, OutboundSnapshot, Transport};
-
-/// Keeps the bytes of the last finished snapshot.
-#[derive(Clone, Default)]
-struct LastSnapshot(Arc<Mutex<Option<Vec<u8>>>>);
-
-struct Sink {
-    store: LastSnapshot,
-    header: SnapshotHeader,
-    bytes: Vec<u8>,
-}
-
-impl SnapshotStore for LastSnapshot {
-    fn list(&self) -> Result<Vec<SnapshotMeta>, StoreError> {
-        Ok(Vec::new())
-    }
-
-    fn create(&self, header: &SnapshotHeader) -> Result<Box<dyn SnapshotSink>, StoreError> {
-        Ok(Box::new(Sink {
-            store: self.clone(),
-            header: header.clone(),
-            bytes: Vec::new(),
-        }))
-    }
-
-    fn open(&self, _: LogId) -> Result<(SnapshotMeta, Box<dyn Read + Send>), StoreError> {
-        unimplemented!("nobody reads here")
-    }
-
-    fn retain(&self, _: usize) -> Result<(), StoreError> {
-        Ok(())
-    }
-}
-
-impl Write for Sink {
-    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        self.bytes.write(bytes)
-    }
-
-    fn flush(&mut self) -> std::io::Result<()> {
-        Ok(())
-    }
-}
-
-impl SnapshotSink for Sink {
-    fn finish(self: Box<Self>) -> Result<SnapshotMeta, StoreError> {
-        let meta = meta_of(self.header.clone(), &self.bytes);
-        *self.store.0.lock().unwrap() = Some(self.bytes);
-        Ok(meta)
-    }
-}
 
 struct End {
     transport: NetworkTransport,
     receiver: InboxReceiver,
-    snapshots: LastSnapshot,
+    snapshots: Arc<dyn SnapshotStore>,
 }
 
 impl End {
@@ -82,8 +31,8 @@ impl End {
     }
 
     fn start_in(network: &Network, node: u64, cluster: ClusterId) -> Self {
-        let snapshots = LastSnapshot::default();
-        let (inbox, receiver) = Inbox::new(1 << 20, Arc::new(snapshots.clone()));
+        let snapshots = MemoryStores::new().open().snapshots;
+        let (inbox, receiver) = Inbox::new(1 << 20, Arc::clone(&snapshots));
         let transport = network.transport(node);
         let local = Identity {
             cluster,
@@ -249,7 +198,10 @@ async fn a_snapshot_arrives_identical_and_both_ends_are_told() {
         panic!("no snapshot arrived");
     };
     assert_eq!((from, meta.size), (NodeId::new(1), 700_000));
-    assert_eq!(two.snapshots.0.lock().unwrap().as_deref(), Some(&*bytes));
+    let (_, mut stored) = two.snapshots.open(meta.id()).unwrap();
+    let mut arrived = Vec::new();
+    stored.read_to_end(&mut arrived).unwrap();
+    assert!(arrived == bytes, "the snapshot changed on its way");
     let sent = one.next().await;
     assert!(
         matches!(
