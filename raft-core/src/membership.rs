@@ -112,6 +112,15 @@ impl Membership {
         unchecked.try_into()
     }
 
+    /// What a node knows before it has heard of any membership. Elects nobody, is never stored.
+    pub(crate) fn nobody() -> Self {
+        Self {
+            voters: BTreeSet::new(),
+            outgoing: BTreeSet::new(),
+            members: BTreeMap::new(),
+        }
+    }
+
     /// The voters; the incoming set while joint.
     pub fn voters(&self) -> &BTreeSet<NodeId> {
         &self.voters

@@ -42,6 +42,13 @@ impl Timestamp {
         self.0
     }
 
+    /// The time that is `earlier` before this one, not before the clock's start.
+    #[must_use]
+    pub fn before(self, earlier: Duration) -> Self {
+        let nanos = u64::try_from(earlier.as_nanos()).unwrap_or(u64::MAX);
+        Self(self.0.saturating_sub(nanos))
+    }
+
     /// How long ago `earlier` was; zero if it lies ahead.
     pub const fn since(self, earlier: Self) -> Duration {
         Duration::from_nanos(self.0.saturating_sub(earlier.0))

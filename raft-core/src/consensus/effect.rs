@@ -239,8 +239,16 @@ impl Effects {
         &self.queue
     }
 
+    pub(super) fn len(&self) -> usize {
+        self.queue.len()
+    }
+
     pub(super) fn push(&mut self, effect: Effect) {
         self.queue.push(effect);
+    }
+
+    pub(super) fn insert(&mut self, at: usize, effect: Effect) {
+        self.queue.insert(at, effect);
     }
 }
 

@@ -1,7 +1,129 @@
 //! The protocol as a pure function: state, time and event in, state and effects out.
+//!
+//! No clock, thread, IO, async, hash order or unseeded chance: the node, the scenarios, the
+//! simulator and the model checker all drive [`Raft::step`], and the same inputs always give the
+//! same outputs.
 
+mod apply;
+mod compaction;
 mod effect;
+mod election;
 mod event;
+mod follower;
+mod invariants;
+mod leader;
+mod log_view;
+mod memberships;
+mod pending;
+mod progress;
+mod quorum;
+mod read;
+mod recovery;
+mod replication;
+mod role;
+mod shared;
+mod status;
+mod step;
+mod timer;
 
 pub use effect::{Effect, Effects, Fault, Nonsense, Refusal, RoleName, Standing, Write};
 pub use event::{Event, IndexRange, Reader, Sequence};
+pub use recovery::{Recovery, RecoveryError};
+pub use status::{PeerStatus, RaftStatus};
+
+use apply::ApplyQueue;
+use compaction::Compaction;
+use pending::Pending;
+use read::Reads;
+use role::{Follower, Role};
+use shared::Shared;
+use timer::Timers;
+
+use crate::config::Config;
+use crate::id::{GroupId, LogIndex, NodeId};
+use crate::time::Timestamp;
+
+/// One node's part in the protocol: what outlives roles, and the role.
+#[derive(Clone, Debug)]
+pub struct Raft {
+    shared: Shared,
+    role: Role,
+}
+
+/// Who a [`Raft`] is and how it behaves.
+#[derive(Clone, Debug)]
+pub struct Setup {
+    /// The node.
+    pub id: NodeId,
+    /// The group.
+    pub group: GroupId,
+    /// The tunables. Must be [valid](Config::validate).
+    pub config: Config,
+    /// Where chance begins. Must differ between nodes, or they collide in every election, and
+    /// between lives of a node.
+    pub seed: u64,
+}
+
+impl Raft {
+    /// A follower with what was found on disk. `applied` is what the state machine holds already:
+    /// the end of the snapshot it was restored from, or what it kept itself.
+    pub fn new(setup: Setup, recovery: Recovery, applied: LogIndex, now: Timestamp) -> Self {
+        let Setup {
+            id,
+            group,
+            config,
+            seed,
+        } = setup;
+        let Recovery {
+            mut hard_state,
+            snapshot,
+            mut log,
+            memberships,
+        } = recovery;
+        // The entries of a term reach the disk after the term does, except at bootstrap.
+        hard_state.term = hard_state.term.max(log.last().id.term);
+        let snapshot = snapshot.map(|meta| meta.id());
+        // The commit index is not stored; what a snapshot or the state machine holds was committed
+        // (RULES 38).
+        let committed = snapshot
+            .map_or(LogIndex::ZERO, |last| last.index)
+            .max(applied);
+        log.set_durable(log.last().id.index);
+        let mut timers = Timers::new(seed);
+        let first_request = timers.arbitrary();
+        let mut shared = Shared {
+            id,
+            group,
+            config,
+            hard_state,
+            log,
+            memberships,
+            pending: Pending::default(),
+            timers,
+            committed,
+            apply: ApplyQueue::new(applied),
+            compaction: Compaction {
+                snapshot,
+                is_taking: false,
+            },
+            reads: Reads::new(first_request),
+            now,
+            dropped: 0,
+            halted: false,
+        };
+        shared.restart_election_timer();
+        Self {
+            shared,
+            role: Role::Follower(Follower::default()),
+        }
+    }
+
+    /// When [`Event::TimePassed`] is wanted next.
+    pub fn deadline(&self) -> Option<Timestamp> {
+        if self.shared.halted {
+            None
+        } else {
+            self.shared.timers.next()
+        }
+    }
+}

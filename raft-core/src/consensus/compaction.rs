@@ -1,0 +1,65 @@
+//! When to take a snapshot, and how much of the log it replaces (thesis §5.1).
+
+use super::effect::{Effect, Effects};
+use super::shared::Shared;
+use crate::id::{LogId, LogIndex};
+use crate::snapshot::SnapshotMeta;
+
+/// The newest snapshot, and whether another is being taken.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Compaction {
+    /// The last entry of the newest snapshot.
+    pub(super) snapshot: Option<LogId>,
+    pub(super) is_taking: bool,
+}
+
+impl Shared {
+    /// Asks for a snapshot when enough was applied since the last one, in entries or in bytes.
+    pub(super) fn consider_snapshot(&mut self, out: &mut Effects) {
+        let last = self
+            .compaction
+            .snapshot
+            .map_or(LogIndex::ZERO, |last| last.index);
+        let entries = self.apply.applied().distance_from(last);
+        let is_due = entries >= self.config.snapshot_entries
+            || (entries > 0 && self.apply.bytes_since_snapshot >= self.config.snapshot_bytes);
+        if is_due && !self.compaction.is_taking && !self.apply.is_restoring() {
+            self.compaction.is_taking = true;
+            out.push(Effect::TakeSnapshot);
+        }
+    }
+
+    /// A snapshot is durable: purge what it replaces, but for a tail that spares followers that
+    /// lag a little a whole snapshot. `needed_after` is kept for receivers of an earlier one
+    /// (RULES 99).
+    pub(super) fn on_snapshot_taken(&mut self, meta: &SnapshotMeta, needed_after: LogIndex) {
+        self.compaction.is_taking = false;
+        if self
+            .compaction
+            .snapshot
+            .is_some_and(|newest| newest.index >= meta.id().index)
+        {
+            return; // One that was received meanwhile is newer.
+        }
+        self.compaction.snapshot = Some(meta.id());
+        self.apply.bytes_since_snapshot = 0;
+        let through = meta
+            .id()
+            .index
+            .minus(self.config.trailing_entries)
+            .min(needed_after);
+        if through > self.log.base().id.index
+            && let Some(link) = self.log.link_at(through)
+        {
+            self.log.purge(link);
+            self.pending.stage_purge(link);
+        }
+        self.memberships.forget_before(self.log.base().id.index);
+    }
+
+    /// It will be tried again after as many entries as a snapshot usually takes.
+    pub(super) fn on_snapshot_not_taken(&mut self) {
+        self.compaction.is_taking = false;
+        self.apply.bytes_since_snapshot = 0;
+    }
+}

@@ -1,0 +1,376 @@
+//! How a leader takes proposals, commits, and keeps its followers and its office (thesis §3.5,
+//! §3.6, §6.2).
+
+use std::collections::{BTreeMap, VecDeque};
+
+use super::effect::{Effect, Effects, Nonsense, Refusal};
+use super::event::IndexRange;
+use super::progress::{Progress, Replication};
+use super::quorum;
+use super::read::{Origin, Unconfirmed};
+use super::shared::Shared;
+use super::timer::Timer;
+use crate::entry::{Entry, Payload, Sealed};
+use crate::id::{LogId, LogIndex, NodeId, Term};
+use crate::message::{Body, ReadId, Round};
+use crate::time::{ClusterTime, Timestamp};
+
+/// Leads one term.
+#[derive(Clone, Debug)]
+pub(super) struct Leader {
+    /// The term it was elected in, and the only one it stamps entries with (RULE 3).
+    pub(super) term: Term,
+    /// Its first entry. Nothing is served before this is committed.
+    pub(super) first: LogIndex,
+    pub(super) peers: BTreeMap<NodeId, Progress>,
+    pub(super) round: Round,
+    unconfirmed: Unconfirmed,
+    /// Proposals not yet committed: the last index and the bytes of each batch.
+    uncommitted: VecDeque<(LogIndex, usize)>,
+    uncommitted_bytes: usize,
+    elected: Timestamp,
+    time_at_election: ClusterTime,
+    /// Until then a missing quorum is forgiven: this process was paused, not the others.
+    grace: Timestamp,
+}
+
+/// Whether a leader stays in office.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Tenure {
+    Stay,
+    /// It cannot reach a quorum, or its disk stands still.
+    StepDown,
+}
+
+impl Leader {
+    pub(super) fn new(shared: &Shared) -> Self {
+        let next = shared.log.last().id.index.next();
+        let peers = shared.peers().into_iter();
+        Self {
+            term: shared.term(),
+            first: next,
+            peers: peers
+                .map(|peer| (peer, Progress::new(next, shared.now)))
+                .collect(),
+            round: Round::default(),
+            unconfirmed: Unconfirmed::default(),
+            uncommitted: VecDeque::new(),
+            uncommitted_bytes: 0,
+            elected: shared.now,
+            time_at_election: shared.log.last_time(),
+            grace: shared.now,
+        }
+    }
+
+    /// Takes office: a blank entry, and a heartbeat that does not wait for it.
+    pub(super) fn begin(&mut self, shared: &mut Shared, out: &mut Effects) {
+        let blank = Sealed::new(Payload::Blank);
+        let blank = Entry::new(
+            shared.log.last(),
+            self.term,
+            self.cluster_time(shared),
+            blank,
+        );
+        shared.append(&[blank], out);
+        shared.timers.set(
+            Timer::Heartbeat,
+            shared.now + shared.config.heartbeat_interval,
+        );
+        let reads = shared.take_forwarded_reads();
+        if !reads.is_empty() {
+            self.unconfirmed
+                .push(Origin::Local(reads), self.first, Round(self.round.0 + 1));
+        }
+        self.start_round(shared, out);
+        self.replicate_to_all(shared, out);
+    }
+
+    /// Appends commands. Each is answered in order: accepted, or refused with nothing done.
+    pub(super) fn on_proposed(
+        &mut self,
+        shared: &mut Shared,
+        batch: Vec<Sealed>,
+        out: &mut Effects,
+    ) {
+        let time = self.cluster_time(shared);
+        let mut entries: Vec<Entry> = Vec::with_capacity(batch.len());
+        let mut last = shared.log.last();
+        let mut bytes = 0;
+        let mut run = last.id.index.next()..last.id.index.next();
+        for sealed in batch {
+            let size = sealed.len();
+            if let Some(reason) = self.refusal(shared, size, bytes) {
+                self.accept(&mut run, out);
+                out.push(Effect::Refused { count: 1, reason });
+                continue;
+            }
+            let entry = Entry::new(last, self.term, time, sealed);
+            last = entry.link();
+            run.end = last.id.index.next();
+            bytes += size;
+            entries.push(entry);
+        }
+        self.accept(&mut run, out);
+        if entries.is_empty() {
+            return;
+        }
+        self.uncommitted.push_back((last.id.index, bytes));
+        self.uncommitted_bytes += bytes;
+        shared.append(&entries, out);
+        self.replicate_to_all(shared, out);
+    }
+
+    fn refusal(&self, shared: &Shared, bytes: usize, before: usize) -> Option<Refusal> {
+        let bytes_max = shared.config.entry_bytes_max;
+        if bytes > bytes_max {
+            return Some(Refusal::TooLarge { bytes, bytes_max });
+        }
+        // The first proposal always passes, however large (RULE 5).
+        let waiting = self.uncommitted_bytes + before;
+        let is_full = waiting > 0 && waiting + bytes > shared.config.uncommitted_bytes_max;
+        is_full.then_some(Refusal::Overloaded)
+    }
+
+    fn accept(&self, run: &mut IndexRange, out: &mut Effects) {
+        if run.start < run.end {
+            out.push(Effect::Accepted {
+                term: self.term,
+                indexes: run.clone(),
+            });
+            run.start = run.end;
+        }
+    }
+
+    /// A follower stores everything through `matched`.
+    pub(super) fn on_accepted(
+        &mut self,
+        shared: &mut Shared,
+        from: NodeId,
+        matched: LogIndex,
+        out: &mut Effects,
+    ) {
+        let Some(progress) = self.peers.get_mut(&from) else {
+            return;
+        };
+        if matched > shared.log.last().id.index {
+            let claim = "to store entries that were never sent";
+            return shared.drop_nonsense(Nonsense::Impossible { from, claim }, out);
+        }
+        progress.heard = shared.now;
+        if progress.accepted(matched) {
+            self.advance_commit(shared, out);
+        }
+        self.replicate_to(from, shared, out);
+    }
+
+    /// A follower lacks the entry before those that were sent. Its hint may be old, so it only
+    /// moves `next` down, never `matched` (RULES 32).
+    pub(super) fn on_rejected(
+        &mut self,
+        shared: &mut Shared,
+        from: NodeId,
+        previous: LogIndex,
+        hint: LogId,
+        out: &mut Effects,
+    ) {
+        let Some(progress) = self.peers.get_mut(&from) else {
+            return;
+        };
+        progress.heard = shared.now;
+        let is_current = match &progress.state {
+            Replication::Probe { .. } => previous == progress.next.previous(),
+            Replication::Replicate(_) => previous > progress.matched,
+            Replication::Snapshot { .. } => false,
+        };
+        if !is_current {
+            return; // Repeated or late (RULES 31).
+        }
+        // Of our log, nothing after the hint and nothing newer than it can match there: one probe
+        // a term, not one an entry.
+        let agreed = shared
+            .log
+            .agreement_hint(hint.index.min(previous.previous()), hint.term);
+        progress.become_probe(agreed.index.next());
+        self.replicate_to(from, shared, out);
+    }
+
+    /// Commits what a quorum stores, counting replicas only for entries of this term: an older
+    /// entry on a majority can still be overwritten (thesis §3.6.2, figure 3.7). This node counts
+    /// when its own disk has the entry.
+    pub(super) fn advance_commit(&mut self, shared: &mut Shared, out: &mut Effects) {
+        let agreed = quorum::agreed(shared.membership(), |voter| {
+            if voter == shared.id {
+                return shared.log.durable();
+            }
+            self.peers
+                .get(&voter)
+                .map_or(LogIndex::ZERO, |progress| progress.matched)
+        });
+        let Some(agreed) = agreed else { return };
+        if agreed <= shared.committed || shared.log.term_at(agreed) != Some(self.term) {
+            return;
+        }
+        shared.commit_through(agreed, out);
+        while let Some((_, bytes)) = self.uncommitted.pop_front_if(|(last, _)| *last <= agreed) {
+            self.uncommitted_bytes -= bytes;
+        }
+    }
+
+    /// Time to be heard again, and to ask whether the office is still ours.
+    pub(super) fn on_heartbeat_due(
+        &mut self,
+        shared: &mut Shared,
+        deadline: Timestamp,
+        out: &mut Effects,
+    ) -> Tenure {
+        if shared.has_stalled_disk() {
+            return Tenure::StepDown; // RULE 7
+        }
+        if shared.now.since(deadline) > shared.config.heartbeat_interval {
+            self.grace = shared.now + shared.config.election_timeout;
+        }
+        if shared.now >= self.grace && self.has_lost_its_quorum(shared) {
+            return Tenure::StepDown;
+        }
+        shared.timers.set(
+            Timer::Heartbeat,
+            shared.now + shared.config.heartbeat_interval,
+        );
+        self.start_round(shared, out);
+        for progress in self.peers.values_mut() {
+            if let Replication::Probe { awaiting_reply } = &mut progress.state {
+                *awaiting_reply = false; // One probe a heartbeat: it may have been lost.
+            }
+        }
+        self.replicate_to_all(shared, out);
+        Tenure::Stay
+    }
+
+    /// No quorum of voters was heard within an election timeout (thesis §6.2).
+    fn has_lost_its_quorum(&self, shared: &Shared) -> bool {
+        let heard = quorum::agreed(shared.membership(), |voter| {
+            if voter == shared.id {
+                return shared.now;
+            }
+            self.peers
+                .get(&voter)
+                .map_or(Timestamp::ZERO, |progress| progress.heard)
+        });
+        heard.is_some_and(|heard| shared.now.since(heard) >= shared.config.election_timeout)
+    }
+
+    pub(super) fn on_heartbeat_reply(
+        &mut self,
+        shared: &mut Shared,
+        from: NodeId,
+        round: Round,
+        verified: LogIndex,
+        out: &mut Effects,
+    ) {
+        let Some(progress) = self.peers.get_mut(&from) else {
+            return;
+        };
+        if round > self.round || verified > shared.log.last().id.index {
+            let claim = "to answer what was never sent";
+            return shared.drop_nonsense(Nonsense::Impossible { from, claim }, out);
+        }
+        progress.heard = shared.now;
+        progress.round = progress.round.max(round);
+        let sent_before = shared.now.before(2 * shared.config.heartbeat_interval);
+        if progress.has_lost_an_append(verified, sent_before) {
+            progress.become_probe(verified.next());
+        }
+        self.replicate_to(from, shared, out);
+        self.confirm_reads(shared, out);
+    }
+
+    /// Reads that were asked for here.
+    pub(super) fn on_reads(&mut self, shared: &mut Shared, reads: Vec<ReadId>, out: &mut Effects) {
+        self.await_round(shared, Origin::Local(reads), out);
+    }
+
+    /// A read that was asked for at another member.
+    pub(super) fn on_read_index(
+        &mut self,
+        shared: &mut Shared,
+        from: NodeId,
+        read: ReadId,
+        out: &mut Effects,
+    ) {
+        if self.unconfirmed.len() >= shared.config.reads_max {
+            return; // Overload: the follower asks again.
+        }
+        self.await_round(shared, Origin::Remote(from, read), out);
+    }
+
+    /// One round confirms all reads that were queued before it began: reads that come while one is
+    /// on its way share the next (thesis §6.4).
+    fn await_round(&mut self, shared: &mut Shared, origin: Origin, out: &mut Effects) {
+        // An entry of this term must be committed first, or the commit index may be behind what
+        // an earlier leader has answered: waiting for `first` to be applied includes that.
+        let index = shared.committed.max(self.first);
+        let is_idle = self.unconfirmed.is_empty();
+        self.unconfirmed
+            .push(origin, index, Round(self.round.0 + 1));
+        if is_idle {
+            self.start_round(shared, out);
+        }
+    }
+
+    fn confirm_reads(&mut self, shared: &mut Shared, out: &mut Effects) {
+        let confirmed = quorum::agreed(shared.membership(), |voter| {
+            if voter == shared.id {
+                return self.round;
+            }
+            self.peers
+                .get(&voter)
+                .map_or(Round::default(), |progress| progress.round)
+        });
+        let Some(confirmed) = confirmed else { return };
+        self.unconfirmed.confirm(confirmed, shared, out);
+        if self
+            .unconfirmed
+            .newest_round()
+            .is_some_and(|round| round > self.round)
+        {
+            self.start_round(shared, out);
+        }
+    }
+
+    /// Heartbeats to everyone. A follower learns of commits as far as it is known to match
+    /// (RULES 28).
+    fn start_round(&mut self, shared: &mut Shared, out: &mut Effects) {
+        self.round = Round(self.round.0 + 1);
+        for (peer, progress) in &self.peers {
+            let commit = shared.committed.min(progress.matched);
+            shared.send(
+                *peer,
+                Body::Heartbeat {
+                    round: self.round,
+                    commit,
+                },
+                out,
+            );
+        }
+        if self.peers.is_empty() {
+            self.unconfirmed.confirm(self.round, shared, out);
+        }
+    }
+
+    /// Leaves office: nobody who waits may wait for ever (RULE 6).
+    pub(super) fn resign(self, shared: &mut Shared, out: &mut Effects) {
+        out.push(Effect::LeadershipLost { term: self.term });
+        self.unconfirmed.fail(shared, out);
+    }
+
+    /// The group's time: goes on from where the log left it, by this node's monotonic clock.
+    fn cluster_time(&self, shared: &Shared) -> ClusterTime {
+        let now = self.time_at_election.plus(shared.now.since(self.elected));
+        now.max(shared.log.last_time())
+    }
+
+    /// Bytes of proposals that are not committed yet.
+    pub(super) fn uncommitted_bytes(&self) -> usize {
+        self.uncommitted_bytes
+    }
+}

@@ -1,0 +1,61 @@
+//! Which membership is in force where in the log. The newest counts, committed or not.
+
+use std::sync::Arc;
+
+use crate::id::{LogId, LogIndex};
+use crate::membership::Membership;
+
+/// The memberships in the log, the oldest first. A membership is in force from the moment its entry
+/// is appended (thesis §4.1), so truncating the entry brings the one before back.
+#[derive(Clone, Debug)]
+pub(super) struct Memberships {
+    history: Vec<(LogId, Arc<Membership>)>,
+    /// In force before the first one.
+    none: Arc<Membership>,
+}
+
+impl Memberships {
+    /// A history that begins with what a snapshot says, if there is one.
+    pub(super) fn new(base: Option<(LogId, Arc<Membership>)>) -> Self {
+        Self {
+            history: base.into_iter().collect(),
+            none: Arc::new(Membership::nobody()),
+        }
+    }
+
+    /// The membership in force. Without any it has no members, and elects nobody.
+    pub(super) fn current(&self) -> &Arc<Membership> {
+        self.history
+            .last()
+            .map_or(&self.none, |(_, membership)| membership)
+    }
+
+    /// Where the membership in force was appended.
+    pub(super) fn current_at(&self) -> LogId {
+        self.history.last().map_or(LogId::ORIGIN, |(at, _)| *at)
+    }
+
+    /// A new one was appended.
+    pub(super) fn push(&mut self, at: LogId, membership: Arc<Membership>) {
+        self.history.retain(|(known, _)| known.index < at.index);
+        self.history.push((at, membership));
+    }
+
+    /// The entries at `from` and after are gone. Says whether another membership is in force now.
+    pub(super) fn truncate(&mut self, from: LogIndex) -> bool {
+        let before = self.history.len();
+        self.history.retain(|(at, _)| at.index < from);
+        self.history.len() != before
+    }
+
+    /// Nobody asks any more what was in force before `index`.
+    pub(super) fn forget_before(&mut self, index: LogIndex) {
+        let in_force = self.history.partition_point(|(at, _)| at.index <= index);
+        self.history.drain(..in_force.saturating_sub(1));
+    }
+
+    /// A snapshot replaces the log.
+    pub(super) fn reset(&mut self, at: LogId, membership: Arc<Membership>) {
+        self.history = vec![(at, membership)];
+    }
+}

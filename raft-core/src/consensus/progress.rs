@@ -1,0 +1,211 @@
+//! What a leader knows of one follower, and how much it sends before it hears back. Knows no Raft.
+
+use std::collections::VecDeque;
+
+use crate::id::LogIndex;
+use crate::message::Round;
+use crate::time::Timestamp;
+
+/// One follower, seen from its leader.
+#[derive(Clone, Debug)]
+pub(super) struct Progress {
+    /// How entries are sent.
+    pub(super) state: Replication,
+    /// The follower's log equals ours through here, durably. Never falls.
+    pub(super) matched: LogIndex,
+    /// The next entry to send.
+    pub(super) next: LogIndex,
+    /// When it was last heard of.
+    pub(super) heard: Timestamp,
+    /// The latest round of heartbeats it answered.
+    pub(super) round: Round,
+    /// Entries for it are being read from disk.
+    pub(super) fetching: bool,
+}
+
+/// How entries are sent to a follower.
+#[derive(Clone, Debug)]
+pub(super) enum Replication {
+    /// Where the logs agree is unknown: one message at a time.
+    Probe {
+        /// One is on its way; the next goes after the reply, or with the next heartbeat.
+        awaiting_reply: bool,
+    },
+    /// The logs agree through `matched`: send without waiting.
+    Replicate(InFlight),
+    /// What it needs is purged: it gets a snapshot, and nothing else meanwhile.
+    Snapshot {
+        /// The last entry of the snapshot. Entries after it are kept until the receiver has it.
+        through: LogIndex,
+    },
+}
+
+/// The appends on their way to one follower.
+#[derive(Clone, Debug, Default)]
+pub(super) struct InFlight {
+    messages: VecDeque<Sent>,
+    bytes: usize,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Sent {
+    last: LogIndex,
+    bytes: usize,
+    at: Timestamp,
+}
+
+impl Progress {
+    /// A follower of which nothing is known yet. It counts as heard, so that a new leader, or a
+    /// new member, is not taken for lost at once.
+    pub(super) fn new(next: LogIndex, now: Timestamp) -> Self {
+        Self {
+            state: Replication::Probe {
+                awaiting_reply: false,
+            },
+            matched: LogIndex::ZERO,
+            next,
+            heard: now,
+            round: Round::default(),
+            fetching: false,
+        }
+    }
+
+    /// What was in flight may be lost: start over from what is known.
+    pub(super) fn become_probe(&mut self, next: LogIndex) {
+        self.next = next.max(self.matched.next());
+        self.state = Replication::Probe {
+            awaiting_reply: false,
+        };
+    }
+
+    /// The follower stores everything through `matched`. Says whether that is news.
+    pub(super) fn accepted(&mut self, matched: LogIndex) -> bool {
+        let is_news = matched > self.matched;
+        self.matched = self.matched.max(matched);
+        self.next = self.next.max(self.matched.next());
+        match &mut self.state {
+            Replication::Replicate(in_flight) => in_flight.free_through(matched),
+            Replication::Probe { .. } => self.state = Replication::Replicate(InFlight::default()),
+            Replication::Snapshot { through } if self.matched >= *through => {
+                self.state = Replication::Replicate(InFlight::default());
+            }
+            Replication::Snapshot { .. } => {}
+        }
+        is_news
+    }
+
+    /// Notes that entries through `last` were sent.
+    pub(super) fn sent(&mut self, last: LogIndex, bytes: usize, at: Timestamp) {
+        match &mut self.state {
+            Replication::Probe { awaiting_reply } => *awaiting_reply = true,
+            Replication::Replicate(in_flight) => {
+                self.next = last.next();
+                in_flight.add(Sent { last, bytes, at });
+            }
+            Replication::Snapshot { .. } => {}
+        }
+    }
+
+    /// Whether the oldest append in flight was sent before `before`, and the follower has not even
+    /// seen it: it has verified our log only through `verified`.
+    pub(super) fn has_lost_an_append(&self, verified: LogIndex, before: Timestamp) -> bool {
+        match &self.state {
+            Replication::Replicate(in_flight) => in_flight
+                .messages
+                .front()
+                .is_some_and(|oldest| oldest.at < before && verified < oldest.last),
+            Replication::Probe { .. } | Replication::Snapshot { .. } => false,
+        }
+    }
+
+    /// Messages and bytes in flight.
+    pub(super) fn in_flight(&self) -> (usize, usize) {
+        match &self.state {
+            Replication::Replicate(in_flight) => (in_flight.messages.len(), in_flight.bytes),
+            Replication::Probe { .. } | Replication::Snapshot { .. } => (0, 0),
+        }
+    }
+}
+
+impl Replication {
+    /// For people.
+    pub(super) fn name(&self) -> &'static str {
+        match self {
+            Self::Probe { .. } => "probe",
+            Self::Replicate(_) => "replicate",
+            Self::Snapshot { .. } => "snapshot",
+        }
+    }
+}
+
+impl InFlight {
+    /// Whether another append has to wait. A single one always passes, however large.
+    pub(super) fn is_full(&self, messages_max: usize, bytes_max: usize) -> bool {
+        !self.messages.is_empty()
+            && (self.messages.len() >= messages_max || self.bytes >= bytes_max)
+    }
+
+    fn add(&mut self, sent: Sent) {
+        self.bytes += sent.bytes;
+        self.messages.push_back(sent);
+    }
+
+    /// Acknowledgements are cumulative.
+    fn free_through(&mut self, matched: LogIndex) {
+        while let Some(sent) = self.messages.pop_front_if(|sent| sent.last <= matched) {
+            self.bytes -= sent.bytes;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn index(index: u64) -> LogIndex {
+        LogIndex::new(index)
+    }
+
+    #[test]
+    fn an_acknowledgement_frees_everything_up_to_it() {
+        let mut progress = Progress::new(index(1), Timestamp::ZERO);
+        assert!(progress.accepted(index(0)) || progress.matched == index(0));
+        for last in [3, 6, 9] {
+            progress.sent(index(last), 100, Timestamp::ZERO);
+        }
+        assert_eq!(progress.in_flight(), (3, 300));
+        assert!(progress.accepted(index(6)));
+        assert_eq!(progress.in_flight(), (1, 100));
+        assert!(
+            !progress.accepted(index(4)),
+            "an older acknowledgement is no news"
+        );
+        assert_eq!((progress.matched, progress.next), (index(6), index(10)));
+    }
+
+    #[test]
+    fn one_append_passes_every_limit_alone() {
+        let mut in_flight = InFlight::default();
+        assert!(!in_flight.is_full(1, 1));
+        in_flight.add(Sent {
+            last: index(1),
+            bytes: 1_000,
+            at: Timestamp::ZERO,
+        });
+        assert!(in_flight.is_full(8, 1_000));
+    }
+
+    #[test]
+    fn a_slow_disk_is_not_taken_for_a_lost_message() {
+        let mut progress = Progress::new(index(1), Timestamp::ZERO);
+        progress.accepted(index(0));
+        progress.sent(index(3), 100, Timestamp::from_millis(10));
+        let later = Timestamp::from_millis(100);
+        assert!(progress.has_lost_an_append(index(2), later));
+        assert!(
+            !progress.has_lost_an_append(index(3), later),
+            "seen, and not yet on its disk"
+        );
+        assert!(!progress.has_lost_an_append(index(2), Timestamp::from_millis(10)));
+    }
+}

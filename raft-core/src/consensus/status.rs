@@ -1,0 +1,120 @@
+//! What the core knows, as one consistent value.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::Raft;
+use super::effect::Standing;
+use super::role::Role;
+use crate::hard_state::HardState;
+use crate::id::{LogId, LogIndex, NodeId};
+use crate::membership::Membership;
+
+/// The state of a node's core at one moment.
+#[derive(Clone, Debug)]
+pub struct RaftStatus {
+    /// Which node.
+    pub id: NodeId,
+    /// Role, term and leader.
+    pub standing: Standing,
+    /// Term and vote.
+    pub hard_state: HardState,
+    /// The last entry of the log.
+    pub last: LogId,
+    /// The log is on this node's disk through here.
+    pub durable: LogIndex,
+    /// Known to be committed through here.
+    pub committed: LogIndex,
+    /// The state machine has applied through here.
+    pub applied: LogIndex,
+    /// The log is purged through here.
+    pub purged: LogIndex,
+    /// The last entry of the newest snapshot.
+    pub snapshot: Option<LogId>,
+    /// The membership in force.
+    pub membership: Arc<Membership>,
+    /// Where it was appended.
+    pub membership_at: LogId,
+    /// Messages dropped because they made no sense.
+    pub dropped: u64,
+    /// Read barriers that wait.
+    pub reads_waiting: usize,
+    /// Bytes of the entries kept in memory.
+    pub cached_bytes: usize,
+    /// On a leader: bytes of proposals that are not committed yet.
+    pub uncommitted_bytes: usize,
+    /// On a leader: every follower and learner.
+    pub peers: Vec<PeerStatus>,
+}
+
+/// A follower, seen from its leader.
+#[derive(Clone, Debug)]
+pub struct PeerStatus {
+    /// Which node.
+    pub id: NodeId,
+    /// `probe`, `replicate` or `snapshot`.
+    pub state: &'static str,
+    /// Its log equals the leader's through here, durably.
+    pub matched: LogIndex,
+    /// The next entry that it will be sent.
+    pub next: LogIndex,
+    /// Appends on their way to it.
+    pub in_flight_messages: usize,
+    /// Bytes of the entries in them.
+    pub in_flight_bytes: usize,
+    /// How long ago it was heard of.
+    pub heard: Duration,
+}
+
+impl Raft {
+    /// What the core knows.
+    pub fn status(&self) -> RaftStatus {
+        let shared = &self.shared;
+        let leader = match &self.role {
+            Role::Leader(leader) => Some(leader),
+            Role::Follower(_) | Role::PreCandidate(_) | Role::Candidate(_) => None,
+        };
+        let peers = leader.iter().flat_map(|leader| &leader.peers);
+        let peers = peers.map(|(id, progress)| {
+            let (in_flight_messages, in_flight_bytes) = progress.in_flight();
+            PeerStatus {
+                id: *id,
+                state: progress.state.name(),
+                matched: progress.matched,
+                next: progress.next,
+                in_flight_messages,
+                in_flight_bytes,
+                heard: shared.now.since(progress.heard),
+            }
+        });
+        RaftStatus {
+            id: shared.id,
+            standing: self.standing(),
+            hard_state: shared.hard_state,
+            last: shared.log.last().id,
+            durable: shared.log.durable(),
+            committed: shared.committed,
+            applied: shared.apply.applied(),
+            purged: shared.log.base().id.index,
+            snapshot: shared.compaction.snapshot,
+            membership: Arc::clone(shared.membership()),
+            membership_at: shared.memberships.current_at(),
+            dropped: shared.dropped,
+            reads_waiting: shared.reads.waiting(),
+            cached_bytes: shared.log.cached_bytes(),
+            uncommitted_bytes: leader.map_or(0, |leader| leader.uncommitted_bytes()),
+            peers: peers.collect(),
+        }
+    }
+
+    /// Term and index of every entry that is not purged, for tests and inspection.
+    pub fn log_ids(&self) -> Vec<LogId> {
+        let log = &self.shared.log;
+        let (base, last) = (log.base().id.index, log.last().id.index);
+        let indexes = base.get() + 1..=last.get();
+        indexes
+            .map(LogIndex::new)
+            .filter_map(|index| Some(LogId::new(log.term_at(index)?, index)))
+            .collect()
+    }
+}

@@ -1,0 +1,259 @@
+//! One step: an event in, effects out. The dispatch reads as a table; silence is explained.
+
+use super::Raft;
+use super::effect::{Effect, Effects, Nonsense, Refusal};
+use super::event::{Event, Reader, Sequence};
+use super::invariants::{self, Mark};
+use super::leader::{Leader, Tenure};
+use super::pending::Deferred;
+use super::role::Role;
+use super::shared::Shared;
+use super::timer::Timer;
+use crate::entry::Sealed;
+use crate::id::{LogIndex, NodeId};
+use crate::message::{Body, Message, ReadId, Round};
+use crate::time::Timestamp;
+
+/// No sequence of elections leads this many terms further between two messages. A greater jump is
+/// nonsense, and would bring the last term near (RULES 15).
+const TERM_JUMP_MAX: u64 = 1 << 32;
+
+impl Raft {
+    /// Takes one event at `now`, which never goes back, and adds what must be done to `effects`, to
+    /// be executed in order. After [`Effect::Halt`] nothing happens any more.
+    pub fn step(&mut self, now: Timestamp, event: Event, effects: &mut Effects) {
+        if self.shared.halted {
+            return;
+        }
+        let before = Mark::of(self);
+        let standing = self.standing();
+        let first = effects.len();
+        self.shared.now = self.shared.now.max(now);
+        self.on_event(event, effects);
+        self.shared.issue_write(first, effects);
+        if standing != self.standing() {
+            effects.push(Effect::StatusChanged(self.standing()));
+        }
+        invariants::check_step(&before, self);
+    }
+
+    fn on_event(&mut self, event: Event, out: &mut Effects) {
+        match event {
+            Event::TimePassed => self.on_time_passed(out),
+            Event::Received(message) => self.on_message(message, out),
+            Event::Persisted(sequence) => self.on_persisted(sequence, out),
+            Event::Proposed(batch) => self.on_proposed(batch, out),
+            Event::ReadsRequested(reads) => self.on_reads_requested(reads, out),
+            Event::Applied(index) => self.shared.on_applied(index, out),
+            Event::Fetched {
+                reader,
+                from: _,
+                entries,
+            } => match reader {
+                Reader::StateMachine => self.shared.on_fetched_to_apply(entries, out),
+                Reader::Peer(to) => {
+                    self.lead(|leader, shared| leader.on_fetched(shared, to, entries, out));
+                }
+            },
+            Event::FetchPurged { reader } => match reader {
+                Reader::StateMachine => self.shared.on_fetch_to_apply_purged(out),
+                Reader::Peer(to) => {
+                    self.lead(|leader, shared| leader.on_fetch_purged(shared, to, out));
+                }
+            },
+            Event::SnapshotTaken(meta) => {
+                let needed = match &self.role {
+                    Role::Leader(leader) => leader.needed_after(),
+                    Role::Follower(_) | Role::PreCandidate(_) | Role::Candidate(_) => {
+                        LogIndex::new(u64::MAX)
+                    }
+                };
+                self.shared.on_snapshot_taken(&meta, needed);
+            }
+            Event::SnapshotNotTaken => self.shared.on_snapshot_not_taken(),
+            Event::SnapshotReceived { from, term, meta } => {
+                self.on_snapshot_received(from, term, meta, out);
+            }
+            Event::SnapshotSent { to, last } => {
+                self.lead(|leader, shared| leader.on_snapshot_sent(shared, to, last, out));
+            }
+            Event::SnapshotNotSent { to } => {
+                self.lead(|leader, _| leader.on_snapshot_not_sent(to));
+            }
+            Event::Unreachable(peer) => self.lead(|leader, _| leader.on_unreachable(peer)),
+            Event::CampaignRequested => self.on_campaign_requested(out),
+        }
+    }
+
+    /// What concerns only a leader. Another role has forgotten what the event is about.
+    fn lead(&mut self, act: impl FnOnce(&mut Leader, &mut Shared)) {
+        if let Role::Leader(leader) = &mut self.role {
+            act(leader, &mut self.shared);
+        }
+    }
+
+    fn on_time_passed(&mut self, out: &mut Effects) {
+        let now = self.shared.now;
+        if let Some(deadline) = self.shared.timers.take_due(Timer::Election, now) {
+            self.on_election_timeout(deadline, out);
+        }
+        if let Some(deadline) = self.shared.timers.take_due(Timer::Heartbeat, now)
+            && let Role::Leader(leader) = &mut self.role
+            && leader.on_heartbeat_due(&mut self.shared, deadline, out) == Tenure::StepDown
+        {
+            self.become_follower(self.shared.term(), None, out);
+        }
+        if self.shared.timers.take_due(Timer::Reads, now).is_some() {
+            let leader = self.leader();
+            self.shared.retry_reads(leader, out);
+        }
+    }
+
+    /// The gate: addressee, plausible term, then the rule of terms, then the role's part.
+    fn on_message(&mut self, message: Message, out: &mut Effects) {
+        let shared = &mut self.shared;
+        let from = message.from;
+        if message.to != shared.id || message.group != shared.group || from == shared.id {
+            return shared.drop_nonsense(Nonsense::WrongAddressee { from }, out);
+        }
+        if message.term.get().saturating_sub(shared.term().get()) > TERM_JUMP_MAX {
+            let term = message.term;
+            return shared.drop_nonsense(Nonsense::TermTooFar { from, term }, out);
+        }
+        match message.body {
+            // Only a question: no term changes hands.
+            Body::PreVote { last } => return self.on_pre_vote(&message, last, out),
+            Body::PreVoteReply { granted: true } => {
+                if message.term == self.shared.term().next() {
+                    self.count_pre_vote(from, true, out);
+                }
+                return;
+            }
+            Body::Vote {
+                transfer: false, ..
+            } if self.hears_a_leader_other_than(from) => return,
+            _ => self.observe_term(message.term, out),
+        }
+        if message.term < self.shared.term() {
+            return self.on_outdated(from, &message.body, out);
+        }
+        self.on_current(from, message.body, out);
+    }
+
+    /// A message from an earlier term. Whoever thinks it leads, or could, is told the term; or a
+    /// node with a higher one would be cut off for ever (RULES 49).
+    fn on_outdated(&mut self, from: NodeId, body: &Body, out: &mut Effects) {
+        let shared = &self.shared;
+        let answer = match body {
+            Body::Vote { .. } => Body::VoteReply { granted: false },
+            Body::Append { .. } | Body::Heartbeat { .. } => Body::HeartbeatReply {
+                round: Round::default(),
+                verified: LogIndex::ZERO,
+            },
+            Body::ReadIndex { read } => Body::ReadIndexReply {
+                read: *read,
+                index: None,
+            },
+            // Answers to what an earlier term asked, and orders of its leader (RULES 12).
+            Body::PreVote { .. }
+            | Body::PreVoteReply { .. }
+            | Body::VoteReply { .. }
+            | Body::AppendAccepted { .. }
+            | Body::AppendRejected { .. }
+            | Body::HeartbeatReply { .. }
+            | Body::SnapshotInstalled { .. }
+            | Body::TimeoutNow
+            | Body::ReadIndexReply { .. } => return,
+        };
+        shared.send(from, answer, out);
+    }
+
+    fn on_current(&mut self, from: NodeId, body: Body, out: &mut Effects) {
+        match body {
+            Body::PreVote { .. } => {} // Answered at the gate.
+            Body::PreVoteReply { granted } => self.count_pre_vote(from, granted, out),
+            Body::Vote { last, transfer: _ } => self.on_vote(from, last, out),
+            Body::VoteReply { granted } => self.count_vote(from, granted, out),
+            Body::Append {
+                previous,
+                entries,
+                commit,
+            } => {
+                if let Some((follower, shared)) = self.follow(from, out) {
+                    follower.on_append(shared, from, previous, &entries, commit, out);
+                }
+            }
+            Body::Heartbeat { round, commit } => {
+                if let Some((follower, shared)) = self.follow(from, out) {
+                    follower.on_heartbeat(shared, from, round, commit, out);
+                }
+            }
+            Body::AppendAccepted { matched } | Body::SnapshotInstalled { through: matched } => {
+                self.lead(|leader, shared| leader.on_accepted(shared, from, matched, out));
+            }
+            Body::AppendRejected { previous, hint } => {
+                self.lead(|leader, shared| leader.on_rejected(shared, from, previous, hint, out));
+            }
+            Body::HeartbeatReply { round, verified } => self.lead(|leader, shared| {
+                leader.on_heartbeat_reply(shared, from, round, verified, out);
+            }),
+            Body::TimeoutNow => self.on_timeout_now(from, out),
+            Body::ReadIndex { read } => self.on_read_index(from, read, out),
+            Body::ReadIndexReply { read, index } => {
+                self.shared.on_read_index_reply(read, index, out);
+            }
+        }
+    }
+
+    fn on_persisted(&mut self, sequence: Sequence, out: &mut Effects) {
+        let released = self.shared.pending.persisted(sequence);
+        if let Some(log_end) = released.log_end {
+            self.shared.log.set_durable(log_end);
+            self.shared.pump_apply(out);
+        }
+        for deferred in released.deferred {
+            match deferred {
+                Deferred::Send(message) => out.push(Effect::Send(message)),
+                Deferred::SolicitVotes(term) => self.solicit_votes(term, out),
+            }
+        }
+        self.lead(|leader, shared| leader.advance_commit(shared, out));
+    }
+
+    fn on_proposed(&mut self, batch: Vec<Sealed>, out: &mut Effects) {
+        let leader = self.leader();
+        match &mut self.role {
+            Role::Leader(role) => role.on_proposed(&mut self.shared, batch, out),
+            Role::Follower(_) | Role::PreCandidate(_) | Role::Candidate(_) => {
+                let reason = Refusal::NotLeader(leader);
+                out.push(Effect::Refused {
+                    count: batch.len(),
+                    reason,
+                });
+            }
+        }
+    }
+
+    fn on_reads_requested(&mut self, reads: Vec<ReadId>, out: &mut Effects) {
+        let leader = self.leader();
+        let Some(reads) = self.shared.admit_reads(reads, out) else {
+            return;
+        };
+        match &mut self.role {
+            Role::Leader(role) => role.on_reads(&mut self.shared, reads, out),
+            Role::Follower(_) | Role::PreCandidate(_) | Role::Candidate(_) => {
+                self.shared.forward_reads(reads, leader, out);
+            }
+        }
+    }
+
+    fn on_read_index(&mut self, from: NodeId, read: ReadId, out: &mut Effects) {
+        match &mut self.role {
+            Role::Leader(leader) => leader.on_read_index(&mut self.shared, from, read, out),
+            Role::Follower(_) | Role::PreCandidate(_) | Role::Candidate(_) => {
+                self.shared
+                    .send(from, Body::ReadIndexReply { read, index: None }, out);
+            }
+        }
+    }
+}
