@@ -124,6 +124,11 @@ impl Raft {
             shared.memberships.current_at().index <= last.index,
             "membership beyond the log"
         );
+        self.check_role(last);
+    }
+
+    fn check_role(&self, last: LogId) {
+        let shared = &self.shared;
         match &self.role {
             Role::Leader(leader) => {
                 assert_eq!(
