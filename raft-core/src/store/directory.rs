@@ -1,8 +1,10 @@
-//! Directories, for stores on files.
+//! Directories, for stores on files: names that last, and one owner at a time.
 
-use std::fs;
+use std::fs::{self, File, TryLockError};
 use std::io;
 use std::path::Path;
+
+use super::StoreError;
 
 /// Makes the names in `directory` durable: files created, renamed or removed there.
 ///
@@ -10,20 +12,39 @@ use std::path::Path;
 /// does nothing; there the file system orders names itself.
 ///
 /// # Errors
-/// What the system says; final, like every failed sync.
-pub fn sync_directory(directory: &Path) -> io::Result<()> {
-    if cfg!(unix) {
-        fs::File::open(directory)?.sync_all()
-    } else {
-        Ok(())
+/// [`StoreError::Io`]; final, like every failed sync.
+pub fn sync_directory(directory: &Path) -> Result<(), StoreError> {
+    if !cfg!(unix) {
+        return Ok(());
     }
+    let place = directory.display().to_string();
+    File::open(directory)
+        .and_then(|directory| directory.sync_all())
+        .map_err(StoreError::io(place, "sync the directory"))
+}
+
+/// Puts a finished file in place, durably: syncs `aside`, renames it, syncs the directory.
+///
+/// A crash leaves either `aside` alone, which is worth nothing, or the whole file under its name.
+///
+/// # Errors
+/// [`StoreError::Io`].
+pub fn publish(aside: &Path, name: &Path) -> Result<(), StoreError> {
+    let place = aside.display().to_string();
+    File::options()
+        .write(true)
+        .open(aside)
+        .and_then(|file| file.sync_all())
+        .map_err(StoreError::io(&place, "sync"))?;
+    fs::rename(aside, name).map_err(StoreError::io(place, "rename"))?;
+    sync_directory(name.parent().unwrap_or(Path::new(".")))
 }
 
 /// Creates `directory` and what lacks above it, durably: each new name is synced.
 ///
 /// # Errors
-/// What the system says.
-pub fn create_directory(directory: &Path) -> io::Result<()> {
+/// [`StoreError::Io`].
+pub fn create_directory(directory: &Path) -> Result<(), StoreError> {
     if directory.is_dir() {
         return Ok(());
     }
@@ -33,9 +54,42 @@ pub fn create_directory(directory: &Path) -> io::Result<()> {
         None => return Ok(()),
     };
     create_directory(parent)?;
+    let place = directory.display().to_string();
     match fs::create_dir(directory) {
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists && directory.is_dir() => {}
-        done => done?,
+        done => done.map_err(StoreError::io(place, "create the directory"))?,
     }
     sync_directory(parent)
+}
+
+/// Ownership of a directory, against other processes and other stores of this one. The system
+/// takes it back when the value is dropped or the process dies.
+#[derive(Debug)]
+pub struct DirectoryLock {
+    _file: File,
+}
+
+impl DirectoryLock {
+    /// Takes the directory, by a lock on its file `lock`.
+    ///
+    /// # Errors
+    /// [`StoreError::InUse`] if it is taken, [`StoreError::Io`] if it cannot be.
+    pub fn acquire(directory: &Path) -> Result<Self, StoreError> {
+        let path = directory.join("lock");
+        let place = path.display().to_string();
+        let mut options = File::options();
+        let file = options
+            .create(true)
+            .truncate(false)
+            .write(true)
+            .open(&path)
+            .map_err(StoreError::io(&place, "open the lock"))?;
+        match file.try_lock() {
+            Ok(()) => Ok(Self { _file: file }),
+            Err(TryLockError::WouldBlock) => Err(StoreError::InUse {
+                place: directory.display().to_string(),
+            }),
+            Err(TryLockError::Error(error)) => Err(StoreError::io(place, "lock")(error)),
+        }
+    }
 }

@@ -3,18 +3,22 @@
 mod directory;
 mod error;
 mod file_snapshot;
+mod floor;
 mod log;
 mod snapshot;
 mod stable;
 mod stable_record;
+mod unsynced;
 
-pub use directory::{create_directory, sync_directory};
+pub use directory::{DirectoryLock, create_directory, publish, sync_directory};
 pub use error::StoreError;
 pub use file_snapshot::FileSnapshotStore;
+pub use floor::{Floor, FloorMark};
 pub use log::{LogBounds, LogReader, LogStore};
 pub use snapshot::{SnapshotSink, SnapshotStore};
 pub use stable::{StableKey, StableStore};
 pub use stable_record::StableRecord;
+pub use unsynced::Unsynced;
 
 use std::fmt;
 use std::sync::Arc;

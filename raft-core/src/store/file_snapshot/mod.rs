@@ -26,7 +26,7 @@ mod reader;
 mod sink;
 
 use std::cmp::Reverse;
-use std::fs::{self, File, TryLockError};
+use std::fs;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -34,7 +34,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use self::reader::FileReader;
 use self::sink::FileSink;
-use super::directory::{create_directory, sync_directory};
+use super::directory::{DirectoryLock, create_directory, sync_directory};
 use super::{SnapshotSink, SnapshotStore, StoreError};
 use crate::id::{LogId, LogIndex, Term};
 use crate::snapshot::{SnapshotHeader, SnapshotMeta};
@@ -50,7 +50,7 @@ pub struct FileSnapshotStore {
 struct Directory {
     path: PathBuf,
     unfinished: AtomicU64,
-    _lock: File,
+    _lock: DirectoryLock,
 }
 
 impl FileSnapshotStore {
@@ -61,10 +61,9 @@ impl FileSnapshotStore {
     /// [`StoreError::InUse`] if the directory is open elsewhere, or [`StoreError::Io`].
     pub fn open(directory: impl Into<PathBuf>) -> Result<Self, StoreError> {
         let path = directory.into();
-        let place = path.display().to_string();
-        create_directory(&path).map_err(StoreError::io(&place, "create the directory"))?;
+        create_directory(&path)?;
         let directory = Directory {
-            _lock: lock(&path)?,
+            _lock: DirectoryLock::acquire(&path)?,
             path,
             unfinished: AtomicU64::new(0),
         };
@@ -116,7 +115,7 @@ impl SnapshotStore for FileSnapshotStore {
         if superfluous.is_empty() {
             return Ok(());
         }
-        self.directory.sync()
+        sync_directory(&self.directory.path)
     }
 }
 
@@ -133,10 +132,6 @@ impl Directory {
 
     fn finished_path(&self, id: LogId) -> PathBuf {
         self.path.join(finished_name(id))
-    }
-
-    fn sync(&self) -> Result<(), StoreError> {
-        sync_directory(&self.path).map_err(StoreError::io(self.place(), "sync the directory"))
     }
 
     /// The names in the directory. Ours are plain text; what is not is a stranger's.
@@ -205,23 +200,6 @@ fn check_name(path: &Path, named: LogId, meta: &SnapshotMeta) -> Result<(), Stor
 fn remove(path: &Path) -> Result<(), StoreError> {
     let place = path.display().to_string();
     fs::remove_file(path).map_err(StoreError::io(place, "remove"))
-}
-
-fn lock(directory: &Path) -> Result<File, StoreError> {
-    let path = directory.join("lock");
-    let place = path.display().to_string();
-    let mut options = File::options();
-    let options = options.create(true).truncate(false).write(true);
-    let file = options
-        .open(&path)
-        .map_err(StoreError::io(&place, "open the lock"))?;
-    match file.try_lock() {
-        Ok(()) => Ok(file),
-        Err(TryLockError::WouldBlock) => Err(StoreError::InUse {
-            place: directory.display().to_string(),
-        }),
-        Err(TryLockError::Error(error)) => Err(StoreError::io(place, "lock")(error)),
-    }
 }
 
 #[cfg(test)]

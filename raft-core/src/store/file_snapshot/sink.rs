@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use super::{Directory, format};
 use crate::snapshot::{SnapshotHeader, SnapshotMeta};
+use crate::store::directory::publish;
 use crate::store::{SnapshotSink, StoreError};
 
 /// An unfinished snapshot. Dropped, it removes its file.
@@ -68,14 +69,9 @@ impl FileSink {
             .write_all(&trailer)
             .and_then(|()| self.file.flush())
             .map_err(StoreError::io(&place, "write"))?;
-        self.file
-            .get_ref()
-            .sync_all()
-            .map_err(StoreError::io(&place, "sync"))?;
         let finished = self.directory.finished_path(self.header.last.id);
-        fs::rename(&self.path, &finished).map_err(StoreError::io(place, "rename"))?;
+        publish(&self.path, &finished)?;
         self.state = State::Finished;
-        self.directory.sync()?;
         Ok(SnapshotMeta {
             header: self.header.clone(),
             size: self.size,
