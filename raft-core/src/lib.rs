@@ -3,6 +3,8 @@
 
 pub mod codec;
 pub mod config;
+#[cfg(feature = "conformance")]
+pub mod conformance;
 pub mod consensus;
 pub mod entry;
 pub mod id;

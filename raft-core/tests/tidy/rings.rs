@@ -32,6 +32,10 @@ const TABLE: &[(Ring, Option<&[Ring]>)] = &[
     (SHELL, Some(&[WORDS, CORE, CONTRACTS])),
     (&["wire"], Some(&[WORDS, CORE, CONTRACTS])),
     (&["memory"], Some(&[WORDS, CORE, CONTRACTS, &["wire"]])),
+    (
+        &["conformance"],
+        Some(&[WORDS, CORE, CONTRACTS, &["memory"]]),
+    ),
     (&["typed"], Some(&[WORDS, CORE, CONTRACTS, SHELL])),
     (&["manual"], Some(&[])),
     (&["lib"], None),
@@ -76,7 +80,7 @@ pub(crate) fn check(source: &Source) -> Vec<String> {
 fn crate_paths(code: &str) -> impl Iterator<Item = &str> {
     code.match_indices("crate::")
         .filter(|(at, _)| {
-            !code[..*at].ends_with(|char: char| char.is_alphanumeric() || char == '_')
+            !code[..*at].ends_with(|char: char| char.is_alphanumeric() || "_$".contains(char))
         })
         .map(|(at, found)| {
             let rest = &code[at + found.len()..];
