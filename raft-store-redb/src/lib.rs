@@ -1,1 +1,72 @@
-//! `LogStore` and `StableStore` of [`raft_core`] on redb.
+//! [`LogStore`](raft_core::store::LogStore) and [`StableStore`](raft_core::store::StableStore) of
+//! raft-core on redb, a database in pure Rust: nothing to install, one file, one sync a commit.
+//!
+//! ```no_run
+//! let stores = raft_store_redb::open("data/node-1")?;
+//! # Ok::<(), raft_core::store::StoreError>(())
+//! ```
+//!
+//! # The directory
+//!
+//! ```text
+//! data/node-1/
+//!   lock          held by the process that has the directory open
+//!   raft.redb     the log, term and vote, identity
+//!   floor         how far the database had got, see raft_core::store::Floor
+//!   snapshots/    see raft_core::store::FileSnapshotStore
+//! ```
+//!
+//! # The database
+//!
+//! | table | key | value |
+//! |---|---|---|
+//! | `entries` | group, index | the entry's record ([`raft_core::entry`]), as it came over the wire |
+//! | `records` | `store` | format version and number of commits |
+//! | | `log/GROUP` | the last purged link and the last link |
+//! | | `stable/GROUP/NAME` | a stable record |
+//!
+//! Each value of `records` ends with a crc32c over its key and itself; an entry's record has its
+//! own checksums. So a value that was altered, or that stands under another key, is noticed, and
+//! it is looked for on every read. Keys carry the group from the first day; today there is group 0.
+//!
+//! Calls of the log store are kept in memory until the sync, which is one transaction with one
+//! `fdatasync` (redb's one-phase commit): removed ranges, new entries, the log's bounds and the
+//! commit's number go together or not at all. A stable record is a transaction of its own.
+//!
+//! # What a crash leaves
+//!
+//! | crash | what is found | what becomes of it |
+//! |---|---|---|
+//! | while the database is created | `raft.redb.tmp` | removed; the directory is new |
+//! | before the floor is created | a database without commits, no floor | the floor is created |
+//! | between two commits | the last commit | opened as it is |
+//! | during a commit | the pages' checksums tell whether it is whole | that commit or the one before |
+//! | while the floor is written | one slot torn | the other slot |
+//!
+//! # Damage
+//!
+//! redb does not verify pages when it reads them, and a one-phase commit whose pages do not match
+//! their checksums is taken for an unfinished one and undone. Therefore every opening verifies the
+//! whole file (about a second a GiB), every record is verified on every read, and a database that
+//! holds fewer commits than its floor is damaged. A database file that is missing beside a floor
+//! or a snapshot is damage too, never a new log. The window that remains: after a power cut, the
+//! newest commits, not yet counted by a floor on the disk, could be lost to a *damaged* (not just
+//! cut short) file without being missed.
+//!
+//! It is assumed that the medium keeps what it has synced, and that a write of one sector of the
+//! other slot does not spoil this one.
+
+mod config;
+mod database;
+mod error;
+mod layout;
+mod log;
+mod open;
+mod reader;
+mod stable;
+
+#[cfg(test)]
+mod tests;
+
+pub use config::RedbConfig;
+pub use open::{compact, open, open_with};

@@ -54,6 +54,11 @@ impl Unsynced {
         self.entries.is_empty() && self.bounds() == self.durable
     }
 
+    /// Whether something is purged.
+    pub fn purges(&self) -> bool {
+        self.purged != self.durable.purged
+    }
+
     /// The entries to insert, after the removals.
     pub fn entries(&self) -> impl ExactSizeIterator<Item = &Entry> {
         self.entries.iter()

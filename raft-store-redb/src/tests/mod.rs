@@ -1,0 +1,1 @@
+//! Power cuts, flipped bytes, and what must be refused.
