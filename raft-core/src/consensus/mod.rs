@@ -40,6 +40,7 @@ use shared::Shared;
 use timer::Timers;
 
 use crate::config::Config;
+use crate::hard_state::HardState;
 use crate::id::{GroupId, LogIndex, NodeId};
 use crate::time::Timestamp;
 
@@ -80,8 +81,15 @@ impl Raft {
             mut log,
             memberships,
         } = recovery;
-        // The entries of a term reach the disk after the term does, except at bootstrap.
-        hard_state.term = hard_state.term.max(log.last().id.term);
+        // The entries of a term reach the disk after the term does, except at bootstrap and where a
+        // snapshot overtook it. In that term this node has voted for nobody.
+        let last_term = log.last().id.term;
+        if last_term > hard_state.term {
+            hard_state = HardState {
+                term: last_term,
+                vote: None,
+            };
+        }
         let snapshot = snapshot.map(|meta| meta.id());
         // The commit index is not stored; what a snapshot or the state machine holds was committed
         // (RULES 38).
