@@ -96,6 +96,8 @@ fn a_long_function_is_found() {
     };
     assert_found(CORE_FILE, &function(68), &[]);
     assert_found(CORE_FILE, &function(69), &["a.rs:1: function of 71 lines"]);
+    let in_a_macro = format!("    fn a() {{\n    }})*\n{}", "\n".repeat(80));
+    assert_found(CORE_FILE, &in_a_macro, &[]);
     let declared = format!("    fn a();\n{}", "\n".repeat(80));
     assert_found(CORE_FILE, &declared, &[]);
 }

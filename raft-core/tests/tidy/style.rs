@@ -30,12 +30,9 @@ fn long_functions(source: &Source) -> Vec<String> {
             continue;
         }
         let indent = line.code.len() - line.code.trim_start().len();
-        let closing = format!("{}}}", " ".repeat(indent));
         let length = source.lines[at..]
             .iter()
-            .position(|line| {
-                line.code == closing || line.code.ends_with(';') && is_at(line, indent)
-            })
+            .position(|line| ends_function(&line.code, indent))
             .map_or(1, |last| last + 1);
         if length > FUNCTION_LINES_MAX {
             let text = format!("function of {length} lines, at most {FUNCTION_LINES_MAX}");
@@ -45,9 +42,11 @@ fn long_functions(source: &Source) -> Vec<String> {
     findings
 }
 
-/// A declaration without a body ends at its own indentation, with a semicolon.
-fn is_at(line: &Line, indent: usize) -> bool {
-    line.code.len() - line.code.trim_start().len() == indent
+/// A function ends at its own indentation: with a brace, or without a body with a semicolon.
+fn ends_function(code: &str, indent: usize) -> bool {
+    let rest = code.trim_start();
+    let ends = rest.starts_with('}') || rest.ends_with(';') || rest.ends_with("{}");
+    ends && code.len() - rest.len() == indent
 }
 
 fn begins_function(code: &str) -> bool {

@@ -1,0 +1,399 @@
+//! Several nodes, the network between them, one clock, and a protocol of what is seen.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::time::Duration;
+
+use raft_core::config::Config;
+use raft_core::consensus::{Effect, Effects, Event, RoleName};
+use raft_core::entry::Entry;
+use raft_core::id::{NodeId, Term};
+use raft_core::membership::Membership;
+use raft_core::time::Timestamp;
+
+use super::checks::Checks;
+use super::disk::Disk;
+use super::machine::Snapshot;
+use super::member::Member;
+use super::print::{self, Parcel};
+
+/// A story that does not come to rest after this many steps goes round in circles.
+const STEPS_MAX: usize = 10_000;
+
+/// The world of one story.
+#[derive(Debug, Default)]
+pub(crate) struct Cluster {
+    /// The nodes, running or not.
+    pub(crate) members: BTreeMap<NodeId, Member>,
+    /// How the nodes are configured.
+    pub(crate) config: Config,
+    /// The membership that every log begins with.
+    pub(crate) membership: Option<Membership>,
+    /// Everybody's clock.
+    pub(crate) now: Timestamp,
+    /// What was sent and not delivered, in the order in which it was sent.
+    pub(crate) pool: Vec<Parcel>,
+    /// What was taken out of the pool, to be delivered late.
+    pub(crate) held: Vec<Parcel>,
+    /// Who hears whom: nodes in different groups do not. Empty: everybody hears everybody.
+    pub(crate) groups: Vec<BTreeSet<NodeId>>,
+    /// Nodes whose disk finishes nothing by itself.
+    pub(crate) stalled: BTreeSet<NodeId>,
+    /// Writes are durable at once.
+    pub(crate) instant_disk: bool,
+    /// Entries wait for the command `apply`.
+    pub(crate) slow_machine: bool,
+    /// Heartbeats, their replies, and what is lost in a cut network are not shown.
+    pub(crate) hide_routine: bool,
+    /// What was seen.
+    pub(crate) seen: Vec<String>,
+    follow_ups: VecDeque<(NodeId, Event)>,
+    checks: Checks,
+}
+
+impl Cluster {
+    /// Lets `event` happen at `node`, and everything that follows from it at once.
+    pub(crate) fn step(&mut self, node: NodeId, event: Event) {
+        self.follow_ups.push_back((node, event));
+        while let Some((node, event)) = self.follow_ups.pop_front() {
+            self.step_once(node, event);
+        }
+    }
+
+    fn step_once(&mut self, node: NodeId, event: Event) {
+        let mut proposed = match &event {
+            Event::Proposed(commands) => commands.len(),
+            _ => 0,
+        };
+        let mut effects = Effects::new();
+        let now = self.now;
+        let Some(raft) = self.raft(node) else {
+            return;
+        };
+        raft.step(now, event, &mut effects);
+        raft.check_state();
+        for effect in effects.drain() {
+            proposed -= answered(&effect).min(proposed);
+            self.execute(node, effect);
+        }
+        assert_eq!(proposed, 0, "{proposed} proposals were not answered");
+        self.check_commit(node);
+    }
+
+    fn execute(&mut self, node: NodeId, effect: Effect) {
+        match effect {
+            Effect::Persist(write) => self.write(node, write),
+            Effect::Send(message) => {
+                self.checks
+                    .message_leaves(&message, &self.members[&node].disk);
+                self.post(Parcel::Message(message));
+            }
+            Effect::SendSnapshot { to, term } => self.send_snapshot(node, to, term),
+            Effect::Fetch {
+                reader,
+                range,
+                bytes_max,
+            } => {
+                let event = self.members[&node].fetch(reader, range, bytes_max);
+                self.follow_ups.push_back((node, event));
+            }
+            Effect::Apply(entries) => self.apply(node, entries),
+            Effect::Restore(meta) => self.restore(node, &meta),
+            Effect::TakeSnapshot => self.take_snapshot(node),
+            Effect::Accepted { term, indexes } => {
+                let (first, last) = (indexes.start, indexes.end.previous());
+                let which = match first == last {
+                    true => format!("{first}.{term}"),
+                    false => format!("{first}..{last}.{term}"),
+                };
+                self.see(format!("{node}: accepts {which}"));
+            }
+            Effect::Refused { count, reason } => {
+                let reason = print::refusal(&reason);
+                self.see(format!("{node}: refuses {count}: {reason}"));
+            }
+            Effect::ReadReady { reads, index } => {
+                let reads: Vec<u64> = reads.iter().map(|read| read.0).collect();
+                let applied = self.members[&node].machine.last.id.index;
+                assert!(
+                    applied >= index,
+                    "a read at {index} after {applied} was applied"
+                );
+                self.see(format!("{node}: reads {reads:?} may be served at {index}"));
+            }
+            Effect::ReadFailed { reads, reason } => {
+                let reads: Vec<u64> = reads.iter().map(|read| read.0).collect();
+                let reason = print::refusal(&reason);
+                self.see(format!("{node}: reads {reads:?} fail: {reason}"));
+            }
+            Effect::LeadershipLost { term } => {
+                self.see(format!("{node}: no longer leads term {term}"));
+            }
+            Effect::StatusChanged(standing) => {
+                let disk = &self.members[&node].disk;
+                self.checks.standing_changed(node, standing, disk);
+                self.see(format!("{node}: {}", print::standing(standing)));
+            }
+            Effect::MembershipChanged { at, membership } => {
+                self.see(format!("{node}: membership of {at}: {membership}"));
+            }
+            Effect::Dropped(nonsense) => {
+                self.see(format!("{node}: drops {}", print::nonsense(&nonsense)));
+            }
+            Effect::Halt(fault) => {
+                self.see(format!("{node}: halts: {fault}"));
+                self.member(node).stop();
+            }
+        }
+    }
+
+    fn write(&mut self, node: NodeId, write: raft_core::consensus::Write) {
+        let role = self.role(node);
+        self.checks.writes(node, role, &write);
+        let instant = self.instant_disk && !self.stalled.contains(&node);
+        if !instant {
+            self.see(format!("{node}: writes {}", print::write(&write)));
+        }
+        let member = self.member(node);
+        member.disk.queue.push_back(write);
+        if instant && let Some(event) = member.persist(usize::MAX) {
+            self.follow_ups.push_back((node, event));
+        }
+    }
+
+    fn apply(&mut self, node: NodeId, entries: Vec<Entry>) {
+        let slow = self.slow_machine;
+        let shown = print::contents(&entries);
+        let verb = if slow { "is to apply" } else { "applies" };
+        self.see(format!("{node}: {verb} {shown}"));
+        let member = self.member(node);
+        member.to_apply.extend(entries);
+        if !slow && let Some(event) = member.apply() {
+            self.follow_ups.push_back((node, event));
+        }
+    }
+
+    fn restore(&mut self, node: NodeId, meta: &raft_core::snapshot::SnapshotMeta) {
+        let member = self.member(node);
+        member.to_apply.clear();
+        let found = member.disk.snapshots.iter().find(|one| one.meta == *meta);
+        let snapshot = found.expect("the store holds what is restored").clone();
+        member.machine = snapshot.machine;
+        self.see(format!("{node}: restores snapshot {}", meta.id()));
+        let applied = Event::Applied(meta.id().index);
+        self.follow_ups.push_back((node, applied));
+    }
+
+    /// Freezes the state machine of `node`.
+    pub(crate) fn take_snapshot(&mut self, node: NodeId) {
+        let member = self.member(node);
+        let event = match member.machine.snapshot() {
+            Some(snapshot) => {
+                let meta = snapshot.meta.clone();
+                member.disk.snapshots.push(snapshot);
+                self.see(format!("{node}: takes snapshot {}", meta.id()));
+                Event::SnapshotTaken(meta)
+            }
+            None => Event::SnapshotNotTaken,
+        };
+        self.follow_ups.push_back((node, event));
+    }
+
+    fn send_snapshot(&mut self, node: NodeId, to: NodeId, term: Term) {
+        match self.members[&node].disk.newest_snapshot().cloned() {
+            Some(snapshot) => self.post(Parcel::Snapshot {
+                from: node,
+                to,
+                term,
+                snapshot,
+            }),
+            None => self
+                .follow_ups
+                .push_back((node, Event::SnapshotNotSent { to })),
+        }
+    }
+
+    /// Puts a parcel on its way, unless the network is cut there.
+    pub(crate) fn post(&mut self, parcel: Parcel) {
+        let lost = self.is_cut(&parcel);
+        if !(self.hide_routine && (lost || parcel.is_heartbeat())) {
+            let lost = if lost { " (lost)" } else { "" };
+            self.see(format!("{}{lost}", parcel.line()));
+        }
+        match lost {
+            true => self.lose(&parcel),
+            false => self.pool.push(parcel),
+        }
+    }
+
+    /// Messages vanish unseen. Of a snapshot the sender learns that it did not arrive.
+    pub(crate) fn lose(&mut self, parcel: &Parcel) {
+        if let Parcel::Snapshot { from, to, .. } = parcel {
+            let event = Event::SnapshotNotSent { to: *to };
+            self.follow_ups.push_back((*from, event));
+        }
+    }
+
+    /// Hands a parcel over. A node that is down, or cut off, receives nothing.
+    pub(crate) fn deliver(&mut self, parcel: Parcel) {
+        let to = parcel.to();
+        if self.is_cut(&parcel) || self.raft(to).is_none() {
+            self.lose(&parcel);
+            self.drain();
+            return;
+        }
+        match parcel {
+            Parcel::Message(message) => self.step(to, Event::Received(message)),
+            Parcel::Snapshot {
+                from,
+                to,
+                term,
+                snapshot,
+            } => self.hand_over(from, to, term, snapshot),
+        }
+    }
+
+    fn hand_over(&mut self, from: NodeId, to: NodeId, term: Term, snapshot: Snapshot) {
+        let meta = snapshot.meta.clone();
+        let last = meta.id();
+        let stored = &mut self.member(to).disk.snapshots;
+        if !stored.iter().any(|one| one.meta == meta) {
+            stored.push(snapshot);
+        }
+        self.step(to, Event::SnapshotReceived { from, term, meta });
+        self.step(from, Event::SnapshotSent { to, last });
+    }
+
+    /// Lets what is due at once happen.
+    pub(crate) fn drain(&mut self) {
+        while let Some((node, event)) = self.follow_ups.pop_front() {
+            self.step_once(node, event);
+        }
+    }
+
+    /// Delivers and persists until nothing is left to do.
+    pub(crate) fn stabilize(&mut self) {
+        for _ in 0..STEPS_MAX {
+            if let Some(event) = self.next_persisted() {
+                self.step(event.0, event.1);
+            } else if self.pool.is_empty() {
+                return;
+            } else {
+                let parcel = self.pool.remove(0);
+                self.deliver(parcel);
+            }
+        }
+        panic!("no rest after {STEPS_MAX} steps:\n{}", self.seen.join("\n"));
+    }
+
+    fn next_persisted(&mut self) -> Option<(NodeId, Event)> {
+        let stalled = &self.stalled;
+        self.members
+            .values_mut()
+            .filter(|member| member.raft.is_some() && !stalled.contains(&member.id))
+            .filter_map(|member| Some((member.id, member.persist(usize::MAX)?)))
+            .next()
+    }
+
+    /// Lets time pass. With `live`, whatever is sent arrives and whatever is written is durable.
+    pub(crate) fn advance(&mut self, duration: Duration, live: bool) {
+        let end = self.now + duration;
+        loop {
+            if live {
+                self.stabilize();
+            }
+            let next = self
+                .members
+                .values()
+                .filter_map(|member| Some((member.raft.as_ref()?.deadline()?, member.id)))
+                .filter(|(deadline, _)| *deadline <= end)
+                .min();
+            let Some((deadline, node)) = next else {
+                break;
+            };
+            assert!(
+                deadline > self.now || self.seen.len() < STEPS_MAX,
+                "time stands still at {node}"
+            );
+            self.now = self.now.max(deadline);
+            self.step(node, Event::TimePassed);
+        }
+        self.now = end;
+    }
+
+    /// Lets time pass that nobody notices before its end.
+    pub(crate) fn pause(&mut self, duration: Duration) {
+        self.now = self.now + duration;
+        let nodes: Vec<NodeId> = self.members.keys().copied().collect();
+        for node in nodes {
+            self.step(node, Event::TimePassed);
+        }
+    }
+
+    fn check_commit(&mut self, node: NodeId) {
+        let Some(raft) = self.raft(node) else {
+            return;
+        };
+        let status = raft.status();
+        let member = self.member(node);
+        assert!(
+            status.committed >= member.committed,
+            "the commit index of {node} fell from {} to {}",
+            member.committed,
+            status.committed
+        );
+        member.committed = status.committed;
+        let disks: BTreeMap<NodeId, &Disk> = self
+            .members
+            .iter()
+            .map(|(id, member)| (*id, &member.disk))
+            .collect();
+        let (committed, membership) = (status.committed, &status.membership);
+        self.checks.commits(node, committed, membership, &disks);
+    }
+
+    /// Whether the network is cut between the ends of `parcel`.
+    fn is_cut(&self, parcel: &Parcel) -> bool {
+        let group_of = |node| self.groups.iter().position(|group| group.contains(&node));
+        !self.groups.is_empty() && group_of(parcel.from()) != group_of(parcel.to())
+    }
+
+    fn role(&mut self, node: NodeId) -> RoleName {
+        self.raft(node)
+            .map_or(RoleName::Follower, |raft| raft.standing().role)
+    }
+
+    /// The core of `node`, while it runs.
+    pub(crate) fn raft(&mut self, node: NodeId) -> Option<&mut raft_core::consensus::Raft> {
+        self.members.get_mut(&node)?.raft.as_mut()
+    }
+
+    /// The node; a story that names another one is wrong.
+    pub(crate) fn member(&mut self, node: NodeId) -> &mut Member {
+        let found = self.members.get_mut(&node);
+        found.unwrap_or_else(|| panic!("there is no node {node}"))
+    }
+
+    /// Adds a line to what is seen.
+    pub(crate) fn see(&mut self, line: impl Into<String>) {
+        self.seen.push(line.into());
+    }
+
+    /// The log of a disk that was written by the story itself counts like any other.
+    pub(crate) fn check_loaded(&mut self, node: NodeId) {
+        let entries = self.members[&node].disk.durable.log.clone();
+        for entry in &entries {
+            self.checks.log_holds(node, entry);
+        }
+    }
+}
+
+/// How many proposals an effect answers.
+fn answered(effect: &Effect) -> usize {
+    match effect {
+        Effect::Accepted { indexes, .. } => {
+            usize::try_from(indexes.end.distance_from(indexes.start)).unwrap_or(usize::MAX)
+        }
+        Effect::Refused { count, .. } => *count,
+        _ => 0,
+    }
+}

@@ -1,0 +1,430 @@
+//! The commands of the stories.
+//!
+//! Nodes are numbers; a list of them is `1,3` or `1..3`. `quiet` at the end of a command hides what
+//! it shows.
+//!
+//! | command | what happens |
+//! |---|---|
+//! | `nodes 1..3 [disk=instant] [machine=slow] [FIELD=NUMBER]` | begins a new world: creates the group and starts it; fields are those of the configuration |
+//! | `load 1 terms=1,1,4 [term=5] [vote=2]` | starts node 1 anew on a log with entries of these terms |
+//! | `campaign 1`, `elect 1` | asks node 1 for an election; and lets it win |
+//! | `propose 1 a b` | proposes commands at node 1 |
+//! | `read 1` | asks node 1 for a linearizable read |
+//! | `deliver [KIND] [from=1] [to=2,3] [count=1]` | delivers what is on its way now, in the order it was sent |
+//! | `drop`, `duplicate`, `hold` | does that to the same choice of messages; `release` lets the held ones go on |
+//! | `persist 1,2 [count=1]` | makes the oldest writes durable, without a count all |
+//! | `stall 1`, `unstall 1` | the disk of node 1 finishes nothing until then, except by `persist` |
+//! | `apply 1` | lets a slow state machine apply what it was given |
+//! | `stabilize` | delivers and persists until nothing happens any more |
+//! | `advance 300ms` | time passes, nothing arrives |
+//! | `pause 300ms` | time passes, and nobody notices before the end: the processes stood still |
+//! | `run 300ms` | time passes, everything arrives at once; heartbeats and losses are not shown |
+//! | `crash 1 [keep=1] [torn]` | power loss; `keep` writes had become durable, of the next one, if torn, term and vote |
+//! | `restart 1` | starts node 1 on what its disk holds |
+//! | `partition 1\|2,3`, `heal` | cuts the network, joins it |
+//! | `unreachable 1 2` | tells node 1 that what it sent to node 2 may be lost |
+//! | `snapshot 1` | freezes the state machine of node 1 |
+//! | `inject vote from=3 to=1 term=1 last=4.1` | delivers a message that nobody sent; a `snapshot` is the newest of its sender |
+//! | `status [1,2]`, `log 1`, `state 1`, `messages` | shows what its name says |
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use raft_core::HardState;
+use raft_core::config::Config;
+use raft_core::consensus::Event;
+use raft_core::entry::Sealed;
+use raft_core::id::{LogId, LogIndex, NodeId, Term};
+use raft_core::membership::Membership;
+use raft_core::message::ReadId;
+
+use super::cluster::Cluster;
+use super::inject;
+use super::member::Member;
+use super::print::{self, Parcel};
+
+/// Plays the commands of one story.
+#[derive(Debug, Default)]
+pub(crate) struct Teller {
+    cluster: Cluster,
+    reads: u64,
+}
+
+/// A command taken apart: words, and `key=value` pairs.
+#[derive(Debug)]
+pub(crate) struct Command<'a> {
+    name: &'a str,
+    words: Vec<&'a str>,
+    pairs: Vec<(&'a str, &'a str)>,
+}
+
+impl Teller {
+    /// Plays some commands and returns what is seen.
+    pub(crate) fn play(&mut self, commands: &[String]) -> Vec<String> {
+        let mut seen = Vec::new();
+        for line in commands {
+            let (line, quiet) = match line.strip_suffix(" quiet") {
+                Some(line) => (line, true),
+                None => (line.as_str(), false),
+            };
+            self.command(&Command::new(line));
+            let shown = std::mem::take(&mut self.cluster.seen);
+            if !quiet {
+                seen.extend(shown);
+            }
+        }
+        seen
+    }
+
+    fn command(&mut self, command: &Command<'_>) {
+        match command.name {
+            "nodes" => self.nodes(command),
+            "load" => self.load(command),
+            "campaign" => self.each(command, |world, node| {
+                world.step(node, Event::CampaignRequested);
+            }),
+            "elect" => self.each(command, elect),
+            "propose" => self.propose(command),
+            "read" => self.each_read(command),
+            "deliver" => self.deliver(command),
+            "drop" => {
+                let chosen = self.choose(command);
+                for parcel in &chosen {
+                    self.cluster.lose(parcel);
+                }
+                self.cluster.drain();
+            }
+            "duplicate" => {
+                let chosen = self.chosen(command);
+                self.cluster.pool.extend(chosen);
+            }
+            "hold" => {
+                let chosen = self.choose(command);
+                self.cluster.held.extend(chosen);
+            }
+            "release" => {
+                let held = std::mem::take(&mut self.cluster.held);
+                self.cluster.pool.extend(held);
+            }
+            "persist" => self.persist(command),
+            "apply" => self.each(command, |world, node| {
+                if let Some(event) = world.member(node).apply() {
+                    let last = world.member(node).machine.last.id;
+                    world.see(format!("{node}: has applied everything through {last}"));
+                    world.step(node, event);
+                }
+            }),
+            "stabilize" => self.cluster.stabilize(),
+            "advance" => self.cluster.advance(command.duration(), false),
+            "pause" => self.cluster.pause(command.duration()),
+            "run" => {
+                self.cluster.hide_routine = true;
+                self.cluster.advance(command.duration(), true);
+                self.cluster.hide_routine = false;
+            }
+            _ => self.command_on_the_world(command),
+        }
+    }
+
+    /// Faults, and what is shown.
+    fn command_on_the_world(&mut self, command: &Command<'_>) {
+        match command.name {
+            "stall" => {
+                let nodes = command.nodes(0);
+                self.cluster.stalled.extend(nodes);
+            }
+            "unstall" => {
+                let nodes = command.nodes(0);
+                self.cluster.stalled.retain(|node| !nodes.contains(node));
+            }
+            "crash" => self.crash(command),
+            "restart" => self.each(command, restart),
+            "partition" => {
+                let groups = command.words.join("");
+                self.cluster.groups = groups.split('|').map(list).collect();
+            }
+            "heal" => self.cluster.groups.clear(),
+            "unreachable" => {
+                for lost in command.nodes(1) {
+                    self.cluster.step(command.node(), Event::Unreachable(lost));
+                }
+            }
+            "snapshot" => self.each(command, |world, node| {
+                world.take_snapshot(node);
+                world.drain();
+            }),
+            "inject" => {
+                let parcel = inject::parcel(command, &self.cluster);
+                self.cluster.deliver(parcel);
+            }
+            "status" => self.each(command, status),
+            "log" => self.each(command, |world, node| {
+                let log = world.member(node).disk.with_queue().log;
+                world.see(format!("{node}: {}", print::contents(&log)));
+            }),
+            "state" => self.each(command, |world, node| {
+                let commands = world.member(node).machine.commands.join(" ");
+                world.see(format!("{node}: {commands}"));
+            }),
+            "messages" => {
+                let lines: Vec<String> = self.cluster.pool.iter().map(Parcel::line).collect();
+                self.cluster.seen.extend(lines);
+            }
+            unknown => panic!("there is no command `{unknown}`"),
+        }
+    }
+
+    fn nodes(&mut self, command: &Command<'_>) {
+        let nodes = command.nodes(0);
+        self.cluster = Cluster::default();
+        let world = &mut self.cluster;
+        for (key, value) in &command.pairs {
+            match (*key, *value) {
+                ("disk", "instant") => world.instant_disk = true,
+                ("machine", "slow") => world.slow_machine = true,
+                (field, value) => configure(&mut world.config, field, value),
+            }
+        }
+        world.config.validate().unwrap();
+        let voters = nodes.iter().map(|node| (*node, format!("node-{node}")));
+        let membership = Membership::of_voters(voters).unwrap();
+        for node in nodes {
+            let mut member = Member::new(node, &[1], &membership);
+            member.start(world.config.clone(), world.now);
+            world.members.insert(node, member);
+            world.check_loaded(node);
+        }
+        world.membership = Some(membership);
+    }
+
+    fn load(&mut self, command: &Command<'_>) {
+        let node = command.node();
+        let terms = command.value("terms").unwrap_or("1");
+        let terms: Vec<u64> = terms.split(',').map(|term| term.parse().unwrap()).collect();
+        let world = &mut self.cluster;
+        let membership = world.membership.as_ref().expect("nodes come first");
+        let mut member = Member::new(node, &terms, membership);
+        let last = terms.last().copied().unwrap_or_default();
+        member.disk.durable.hard_state = HardState {
+            term: Term::new(command.number("term").unwrap_or(last)),
+            vote: command.number("vote").map(NodeId::new),
+        };
+        member.start(world.config.clone(), world.now);
+        world.members.insert(node, member);
+        world.check_loaded(node);
+        status(world, node);
+    }
+
+    fn propose(&mut self, command: &Command<'_>) {
+        let commands = command.words.iter().skip(1);
+        let sealed = commands.map(|word| Sealed::command(word.as_bytes().to_vec()));
+        let event = Event::Proposed(sealed.collect());
+        self.cluster.step(command.node(), event);
+    }
+
+    fn each_read(&mut self, command: &Command<'_>) {
+        for node in command.nodes(0) {
+            self.reads += 1;
+            let read = ReadId(self.reads);
+            self.cluster.see(format!("{node}: read {}", read.0));
+            self.cluster.step(node, Event::ReadsRequested(vec![read]));
+        }
+    }
+
+    fn deliver(&mut self, command: &Command<'_>) {
+        let chosen = self.choose(command);
+        if chosen.is_empty() {
+            self.cluster.see("nothing is on its way");
+        }
+        for parcel in chosen {
+            self.cluster.deliver(parcel);
+        }
+    }
+
+    fn persist(&mut self, command: &Command<'_>) {
+        let count = command.number("count").map_or(usize::MAX, to_usize);
+        for node in command.nodes(0) {
+            match self.cluster.member(node).persist(count) {
+                Some(event) => self.cluster.step(node, event),
+                None => self
+                    .cluster
+                    .see(format!("{node}: nothing waits for the disk")),
+            }
+        }
+    }
+
+    fn crash(&mut self, command: &Command<'_>) {
+        let node = command.node();
+        let kept = command.number("keep").map_or(0, to_usize);
+        let torn = command.words.contains(&"torn");
+        let member = self.cluster.member(node);
+        member.stop();
+        let lost = member.disk.crash(kept, torn);
+        let lost: Vec<String> = lost.iter().map(print::write).collect();
+        self.cluster.see(match lost.is_empty() {
+            true => format!("{node}: crashes"),
+            false => format!("{node}: crashes and loses {}", lost.join("; ")),
+        });
+    }
+
+    /// Does something at each node of the list, or at every node if there is none.
+    fn each(&mut self, command: &Command<'_>, act: impl Fn(&mut Cluster, NodeId)) {
+        let nodes = match command.words.is_empty() {
+            true => self.cluster.members.keys().copied().collect(),
+            false => command.nodes(0),
+        };
+        for node in nodes {
+            act(&mut self.cluster, node);
+        }
+    }
+
+    /// Copies of the messages that `command` chooses.
+    fn chosen(&self, command: &Command<'_>) -> Vec<Parcel> {
+        let limit = command.number("count").map_or(usize::MAX, to_usize);
+        let pool = self.cluster.pool.iter();
+        let chosen = pool.filter(|parcel| command.chooses(parcel)).take(limit);
+        chosen.cloned().collect()
+    }
+
+    /// Takes the messages that `command` chooses out of the pool.
+    fn choose(&mut self, command: &Command<'_>) -> Vec<Parcel> {
+        let limit = command.number("count").map_or(usize::MAX, to_usize);
+        let mut chosen = Vec::new();
+        let pool = std::mem::take(&mut self.cluster.pool);
+        for parcel in pool {
+            match chosen.len() < limit && command.chooses(&parcel) {
+                true => chosen.push(parcel),
+                false => self.cluster.pool.push(parcel),
+            }
+        }
+        chosen
+    }
+}
+
+fn elect(world: &mut Cluster, node: NodeId) {
+    let seen = std::mem::take(&mut world.seen);
+    world.step(node, Event::CampaignRequested);
+    world.stabilize();
+    world.seen = seen;
+    status(world, node);
+}
+
+fn status(world: &mut Cluster, node: NodeId) {
+    let line = match world.raft(node).map(|raft| raft.status()) {
+        Some(found) => print::status(&found, &world.member(node).disk),
+        None => format!("{node}: down log={}", print::log(&world.member(node).disk)),
+    };
+    world.see(line);
+}
+
+fn restart(world: &mut Cluster, node: NodeId) {
+    let (config, now) = (world.config.clone(), world.now);
+    let member = world.member(node);
+    assert!(member.raft.is_none(), "node {node} is running");
+    member.start(config, now);
+    status(world, node);
+}
+
+fn configure(config: &mut Config, field: &str, value: &str) {
+    let number: u64 = value
+        .parse()
+        .unwrap_or_else(|_| panic!("`{value}` is no number"));
+    match field {
+        "snapshot_entries" => config.snapshot_entries = number,
+        "snapshot_bytes" => config.snapshot_bytes = number,
+        "trailing_entries" => config.trailing_entries = number,
+        "in_flight_messages_max" => config.in_flight_messages_max = to_usize(number),
+        "in_flight_bytes_max" => config.in_flight_bytes_max = to_usize(number),
+        "append_bytes_max" => config.append_bytes_max = to_usize(number),
+        "entry_bytes_max" => config.entry_bytes_max = to_usize(number),
+        "uncommitted_bytes_max" => config.uncommitted_bytes_max = to_usize(number),
+        "applying_bytes_max" => config.applying_bytes_max = to_usize(number),
+        "cached_bytes_max" => config.cached_bytes_max = to_usize(number),
+        "reads_max" => config.reads_max = to_usize(number),
+        unknown => panic!("there is no field `{unknown}`"),
+    }
+}
+
+impl<'a> Command<'a> {
+    fn new(line: &'a str) -> Self {
+        let mut parts = line.split_whitespace();
+        let name = parts.next().unwrap_or_default();
+        let (mut words, mut pairs) = (Vec::new(), Vec::new());
+        for part in parts {
+            match part.split_once('=') {
+                Some(pair) => pairs.push(pair),
+                None => words.push(part),
+            }
+        }
+        Self { name, words, pairs }
+    }
+
+    /// The value of `key`.
+    pub(crate) fn value(&self, key: &str) -> Option<&'a str> {
+        let pair = self.pairs.iter().find(|(found, _)| *found == key);
+        pair.map(|(_, value)| *value)
+    }
+
+    /// The value of `key` as a number.
+    pub(crate) fn number(&self, key: &str) -> Option<u64> {
+        self.value(key).map(|value| value.parse().unwrap())
+    }
+
+    /// The value of `key`, written `index.term`.
+    pub(crate) fn log_id(&self, key: &str) -> LogId {
+        let text = self.value(key).unwrap_or("0.0");
+        let (index, term) = text.split_once('.').expect("index.term");
+        LogId::new(
+            Term::new(term.parse().unwrap()),
+            LogIndex::new(index.parse().unwrap()),
+        )
+    }
+
+    /// The word at `at`.
+    pub(crate) fn word(&self, at: usize) -> &'a str {
+        self.words.get(at).copied().unwrap_or_default()
+    }
+
+    fn node(&self) -> NodeId {
+        let nodes = self.nodes(0);
+        assert_eq!(nodes.len(), 1, "`{}` wants one node", self.name);
+        nodes[0]
+    }
+
+    fn nodes(&self, at: usize) -> Vec<NodeId> {
+        list(self.word(at)).into_iter().collect()
+    }
+
+    fn duration(&self) -> Duration {
+        let text = self.word(0);
+        let number = text.strip_suffix("ms").expect("a time in ms");
+        Duration::from_millis(number.parse().unwrap())
+    }
+
+    fn chooses(&self, parcel: &Parcel) -> bool {
+        let among = |key, node| match self.value(key) {
+            Some(text) => list(text).contains(&node),
+            None => true,
+        };
+        let kind = self.words.is_empty() || self.words.contains(&parcel.kind().as_str());
+        kind && among("from", parcel.from()) && among("to", parcel.to())
+    }
+}
+
+fn list(text: &str) -> BTreeSet<NodeId> {
+    let number = |text: &str| -> u64 {
+        text.parse()
+            .unwrap_or_else(|_| panic!("`{text}` is no node"))
+    };
+    text.split(',')
+        .flat_map(|part| match part.split_once("..") {
+            Some((first, last)) => number(first)..=number(last),
+            None => number(part)..=number(part),
+        })
+        .map(NodeId::new)
+        .collect()
+}
+
+fn to_usize(number: u64) -> usize {
+    usize::try_from(number).unwrap()
+}

@@ -1,0 +1,161 @@
+//! One node of a story: a core, its disk, its state machine.
+
+use raft_core::config::Config;
+use raft_core::consensus::{Event, Raft, Reader, Recovery, Sequence, Setup};
+use raft_core::entry::{Entry, Payload, Sealed};
+use raft_core::id::{ChainLink, GroupId, LogIndex, NodeId, Term};
+use raft_core::membership::Membership;
+use raft_core::time::{ClusterTime, Timestamp};
+
+use super::disk::{Disk, Image};
+use super::machine::Machine;
+
+/// The group of all stories.
+pub(crate) const GROUP: GroupId = GroupId::new(0);
+
+/// One node. While it is down, `raft` is empty.
+#[derive(Debug)]
+pub(crate) struct Member {
+    /// Its name.
+    pub(crate) id: NodeId,
+    /// The core, while it runs.
+    pub(crate) raft: Option<Raft>,
+    /// What survives a crash.
+    pub(crate) disk: Disk,
+    /// What does not.
+    pub(crate) machine: Machine,
+    /// Entries that wait for `apply`, where the machine is slow.
+    pub(crate) to_apply: Vec<Entry>,
+    /// The commit index that the last step left.
+    pub(crate) committed: LogIndex,
+}
+
+impl Member {
+    /// A node with a disk that holds the entries of these terms, the first one the membership.
+    pub(crate) fn new(id: NodeId, terms: &[u64], membership: &Membership) -> Self {
+        let mut disk = Disk::default();
+        let mut previous = ChainLink::ORIGIN;
+        for term in terms {
+            let entry = entry_after(previous, Term::new(*term), membership);
+            previous = entry.link();
+            disk.durable.log.push(entry);
+        }
+        Self {
+            id,
+            raft: None,
+            disk,
+            machine: Machine::default(),
+            to_apply: Vec::new(),
+            committed: LogIndex::ZERO,
+        }
+    }
+
+    /// Starts from what the disk holds, as the shell does.
+    pub(crate) fn start(&mut self, config: Config, now: Timestamp) {
+        let snapshot = self.disk.newest_snapshot().cloned();
+        if let Some(snapshot) = &snapshot {
+            let last = snapshot.meta.header.last;
+            let log = &mut self.disk.durable;
+            let held = log.entry(last.id.index).map(Entry::link) == Some(last);
+            if !held {
+                log.purge(last);
+            }
+            self.machine = snapshot.machine.clone();
+        }
+        let Image {
+            hard_state,
+            purged,
+            log,
+        } = self.disk.durable.clone();
+        let meta = snapshot.map(|snapshot| snapshot.meta);
+        let mut recovery = Recovery::new(&config, hard_state, meta, purged)
+            .expect("a snapshot covers what was purged");
+        for entry in log {
+            recovery
+                .replay(entry)
+                .expect("the disk of a story is intact");
+        }
+        let setup = Setup {
+            id: self.id,
+            group: GROUP,
+            config,
+            seed: self.id.get(),
+        };
+        let applied = self.machine.last.id.index;
+        self.raft = Some(Raft::new(setup, recovery, applied, now));
+        self.committed = applied;
+    }
+
+    /// Loses everything that is not durable.
+    pub(crate) fn stop(&mut self) {
+        self.raft = None;
+        self.machine = Machine::default();
+        self.to_apply.clear();
+        self.committed = LogIndex::ZERO;
+    }
+
+    /// Makes `count` writes durable.
+    pub(crate) fn persist(&mut self, count: usize) -> Option<Event> {
+        let sequence: Sequence = self.disk.sync(count)?;
+        Some(Event::Persisted(sequence))
+    }
+
+    /// Applies what waits.
+    pub(crate) fn apply(&mut self) -> Option<Event> {
+        let entries = std::mem::take(&mut self.to_apply);
+        for entry in &entries {
+            self.machine.apply(entry);
+        }
+        let last = entries.last()?;
+        Some(Event::Applied(last.index()))
+    }
+
+    /// Reads entries for the core, as the reader of a log store does.
+    pub(crate) fn fetch(
+        &self,
+        reader: Reader,
+        range: std::ops::Range<LogIndex>,
+        bytes_max: usize,
+    ) -> Event {
+        let log = &self.disk.durable;
+        if range.start <= log.purged.id.index {
+            return Event::FetchPurged { reader };
+        }
+        let mut entries = Vec::new();
+        let mut bytes = 0;
+        for entry in log
+            .log
+            .iter()
+            .filter(|entry| range.contains(&entry.index()))
+        {
+            bytes += entry.record_bytes();
+            if !entries.is_empty() && bytes > bytes_max {
+                break;
+            }
+            entries.push(entry.clone());
+        }
+        assert!(
+            !entries.is_empty(),
+            "{range:?} is not durable on {}",
+            self.id
+        );
+        Event::Fetched {
+            reader,
+            from: range.start,
+            entries,
+        }
+    }
+}
+
+/// The entry of `term` after `previous`. The same arguments give the same entry, so that the logs
+/// of different nodes match where a story gives them the same terms.
+pub(crate) fn entry_after(previous: ChainLink, term: Term, membership: &Membership) -> Entry {
+    let payload = match previous.id.index {
+        LogIndex::ZERO => Payload::membership(membership.clone()).expect("it is small"),
+        _ => {
+            let index = previous.id.index.next();
+            Payload::Command(format!("c{index}.{term}").into_bytes().into())
+        }
+    };
+    Entry::new(previous, term, ClusterTime::ZERO, Sealed::new(payload))
+}

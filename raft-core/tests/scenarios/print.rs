@@ -1,0 +1,254 @@
+//! How the stories show what happens.
+
+use raft_core::consensus::{Nonsense, RaftStatus, Refusal, Standing, Write};
+use raft_core::entry::Entry;
+use raft_core::id::{LogId, NodeId};
+use raft_core::message::{Body, Message};
+
+use super::disk::Disk;
+use super::machine::{Snapshot, command_of};
+
+/// Logs longer than this are shown by runs of one term.
+const SHOWN_ENTRIES_MAX: usize = 12;
+
+/// What travels between two nodes.
+#[derive(Clone, Debug)]
+pub(crate) enum Parcel {
+    /// A message.
+    Message(Message),
+    /// A snapshot with its bytes.
+    Snapshot {
+        /// The sender.
+        from: NodeId,
+        /// The receiver.
+        to: NodeId,
+        /// The sender's term.
+        term: raft_core::id::Term,
+        /// What is sent.
+        snapshot: Snapshot,
+    },
+}
+
+impl Parcel {
+    /// The sender.
+    pub(crate) fn from(&self) -> NodeId {
+        match self {
+            Self::Message(message) => message.from,
+            Self::Snapshot { from, .. } => *from,
+        }
+    }
+
+    /// The receiver.
+    pub(crate) fn to(&self) -> NodeId {
+        match self {
+            Self::Message(message) => message.to,
+            Self::Snapshot { to, .. } => *to,
+        }
+    }
+
+    /// The name by which commands select it.
+    pub(crate) fn kind(&self) -> String {
+        match self {
+            Self::Message(message) => message.body.name().replace(' ', "-"),
+            Self::Snapshot { .. } => "snapshot".to_owned(),
+        }
+    }
+
+    /// Whether it is a heartbeat or its reply: seldom worth a line.
+    pub(crate) fn is_heartbeat(&self) -> bool {
+        self.kind().starts_with("heartbeat")
+    }
+
+    /// One line.
+    pub(crate) fn line(&self) -> String {
+        let route = format!("{} -> {} {}", self.from(), self.to(), self.kind());
+        match self {
+            Self::Message(message) => format!("{route} term={}{}", message.term, body(message)),
+            Self::Snapshot { term, snapshot, .. } => {
+                format!("{route} term={term} last={}", snapshot.meta.id())
+            }
+        }
+    }
+}
+
+fn body(message: &Message) -> String {
+    match &message.body {
+        Body::PreVote { last } => format!(" last={last}"),
+        Body::Vote { last, transfer } => {
+            let transfer = if *transfer { " transfer" } else { "" };
+            format!(" last={last}{transfer}")
+        }
+        Body::PreVoteReply { granted } | Body::VoteReply { granted } => {
+            let answer = if *granted { "granted" } else { "refused" };
+            format!(" {answer}")
+        }
+        Body::Append {
+            previous,
+            entries,
+            commit,
+        } => format!(" prev={previous} entries={} commit={commit}", ids(entries)),
+        Body::AppendAccepted { matched } => format!(" matched={matched}"),
+        Body::AppendRejected { previous, hint } => format!(" prev={previous} hint={hint}"),
+        Body::Heartbeat { round, commit } => format!(" round={} commit={commit}", round.0),
+        Body::HeartbeatReply { round, verified } => {
+            format!(" round={} verified={verified}", round.0)
+        }
+        Body::SnapshotInstalled { through } => format!(" through={through}"),
+        Body::TimeoutNow => String::new(),
+        // The number of a forwarded read is chance, and means nothing to a reader.
+        Body::ReadIndex { read: _ } => String::new(),
+        Body::ReadIndexReply { read: _, index } => match index {
+            Some(index) => format!(" index={index}"),
+            None => " refused".to_owned(),
+        },
+    }
+}
+
+/// Entries as `index.term`, as the thesis draws them.
+pub(crate) fn ids(entries: &[Entry]) -> String {
+    if entries.is_empty() {
+        return "none".to_owned();
+    }
+    if entries.len() <= SHOWN_ENTRIES_MAX {
+        let ids: Vec<String> = entries.iter().map(|entry| entry.id().to_string()).collect();
+        return ids.join(",");
+    }
+    let runs = entries.chunk_by(|one, next| one.term() == next.term());
+    let runs: Vec<String> = runs.map(run).collect();
+    runs.join(",")
+}
+
+fn run(entries: &[Entry]) -> String {
+    match entries {
+        [] => String::new(),
+        [only] => only.id().to_string(),
+        [first, .., last] => format!("{}..{}", first.index(), last.id()),
+    }
+}
+
+/// Entries with what they carry.
+pub(crate) fn contents(entries: &[Entry]) -> String {
+    let shown: Vec<String> = entries
+        .iter()
+        .map(|entry| format!("{}={}", entry.id(), command_of(entry)))
+        .collect();
+    shown.join(" ")
+}
+
+/// What a write does, in the order in which it takes effect.
+pub(crate) fn write(write: &Write) -> String {
+    let mut parts = Vec::new();
+    if let Some(state) = write.hard_state {
+        parts.push(state.to_string());
+    }
+    if let Some(from) = write.truncate_from {
+        parts.push(format!("truncate from {from}"));
+    }
+    if let Some(through) = write.purge_through {
+        parts.push(format!("purge through {}", through.id));
+    }
+    if !write.append.is_empty() {
+        parts.push(format!("entries {}", ids(&write.append)));
+    }
+    match parts.is_empty() {
+        true => "nothing".to_owned(),
+        false => parts.join(", "),
+    }
+}
+
+/// Role, term and leader.
+pub(crate) fn standing(standing: Standing) -> String {
+    let leader = match standing.leader {
+        Some(leader) => format!(" leader={leader}"),
+        None => String::new(),
+    };
+    let Standing { role, term, .. } = standing;
+    format!("{} term={term}{leader}", role.as_str())
+}
+
+/// The log of a node. A bar stands before what is not durable yet.
+pub(crate) fn log(disk: &Disk) -> String {
+    let written = disk.with_queue();
+    let durable = written
+        .log
+        .iter()
+        .take_while(|entry| disk.durable.entry(entry.index()) == Some(*entry))
+        .count();
+    let (durable, waiting) = written.log.split_at(durable);
+    let base = match written.purged.id {
+        LogId::ORIGIN => String::new(),
+        purged => format!("..{purged},"),
+    };
+    match (durable.is_empty(), waiting.is_empty()) {
+        (true, true) => format!("{base}none"),
+        (_, true) => format!("{base}{}", ids(durable)),
+        (true, false) => format!("{base}|{}", ids(waiting)),
+        (false, false) => format!("{base}{}|{}", ids(durable), ids(waiting)),
+    }
+}
+
+/// Everything worth knowing of one node, in one line.
+pub(crate) fn status(status: &RaftStatus, disk: &Disk) -> String {
+    let state = status.hard_state;
+    let vote = match state.vote {
+        Some(vote) => format!(" vote={vote}"),
+        None => String::new(),
+    };
+    let snapshot = match status.snapshot {
+        Some(snapshot) => format!(" snapshot={snapshot}"),
+        None => String::new(),
+    };
+    let dropped = match status.dropped {
+        0 => String::new(),
+        count => format!(" dropped={count}"),
+    };
+    format!(
+        "{}: {}{vote} log={}{snapshot} committed={} applied={}{}{dropped}",
+        status.id,
+        standing(status.standing),
+        log(disk),
+        status.committed,
+        status.applied,
+        peers(status),
+    )
+}
+
+fn peers(status: &RaftStatus) -> String {
+    if status.peers.is_empty() {
+        return String::new();
+    }
+    let peers: Vec<String> = status
+        .peers
+        .iter()
+        .map(|peer| match peer.state {
+            "replicate" => format!("{}:{}", peer.id, peer.matched),
+            state => format!("{}:{} {state}", peer.id, peer.matched),
+        })
+        .collect();
+    format!(" matched={{{}}}", peers.join(", "))
+}
+
+/// What made no sense, and who said it.
+pub(crate) fn nonsense(nonsense: &Nonsense) -> String {
+    match nonsense {
+        Nonsense::WrongAddressee { from } => format!("a message of {from} for somebody else"),
+        Nonsense::TermTooFar { from, term } => format!("a message of {from} with term {term}"),
+        Nonsense::MalformedEntries { from } => format!("malformed entries of {from}"),
+        Nonsense::Impossible { from, claim } => format!("{from}'s claim {claim}"),
+        other => format!("{other:?}"),
+    }
+}
+
+/// Why something was refused.
+pub(crate) fn refusal(reason: &Refusal) -> String {
+    match reason {
+        Refusal::NotLeader(Some(leader)) => format!("not the leader, {leader} is"),
+        Refusal::NotLeader(None) => "not the leader, and none is known".to_owned(),
+        Refusal::Overloaded => "overloaded".to_owned(),
+        Refusal::TooLarge { bytes, bytes_max } => {
+            format!("too large: {bytes} bytes, at most {bytes_max}")
+        }
+        Refusal::TimedOut => "timed out".to_owned(),
+        other => format!("{other:?}"),
+    }
+}

@@ -1,0 +1,164 @@
+//! One test a story.
+
+use std::fs;
+use std::path::PathBuf;
+
+use super::commands::Teller;
+use super::story;
+
+/// Makes a module a chapter and a test a story, and lists them all.
+macro_rules! stories {
+    ($($chapter:ident { $($name:ident)* })*) => {
+        $(mod $chapter {
+            $(#[test]
+            fn $name() {
+                super::tell(stringify!($chapter), stringify!($name));
+            })*
+        })*
+
+        const LISTED: &[(&str, &[&str])] = &[$((stringify!($chapter), &[$(stringify!($name)),*])),*];
+    };
+}
+
+stories! {
+    election {
+        a_candidate_asks_only_with_a_durable_vote
+        a_greater_term_ends_a_leadership
+        a_leader_of_an_earlier_term_is_told
+        a_leader_whose_disk_stands_still_gives_up
+        a_leader_without_a_majority_steps_down
+        a_live_leader_protects_its_followers
+        a_majority_makes_a_leader
+        a_paused_node_listens_before_it_campaigns
+        a_shorter_log_does_not_win
+        a_term_out_of_reach_is_nonsense
+        a_vote_is_given_once_a_term
+        a_vote_of_an_earlier_term_does_not_count
+        a_vote_survives_a_restart
+        a_vote_that_is_not_durable_was_never_given
+        logs_are_compared_by_term_then_length
+        one_voter_elects_itself
+        pre_vote_does_not_disturb
+        stepping_down_keeps_the_vote
+        timeouts_elect_without_being_asked
+        votes_are_counted_once
+        votes_may_split
+    }
+
+    replication {
+        a_command_over_the_limit_is_refused
+        a_deposed_leader_discards_its_tail
+        a_follower_with_another_entry_of_the_same_name_stops
+        a_late_duplicate_never_shortens_the_log
+        a_late_rejection_is_ignored
+        a_lost_append_is_sent_again
+        a_probe_comes_before_the_pipeline
+        a_rejection_names_where_the_logs_may_agree
+        a_slow_disk_is_not_a_lost_message
+        a_write_that_was_overtaken_acknowledges_nothing
+        an_acknowledgement_covers_only_what_was_sent
+        an_acknowledgement_of_what_was_never_sent_is_nonsense
+        an_answer_of_an_earlier_term_is_ignored
+        an_unreachable_follower_is_probed
+        bytes_in_flight_are_limited
+        logs_that_a_leader_meets
+        malformed_entries_are_dropped
+        messages_in_flight_are_limited
+        old_entries_are_read_from_disk
+        one_entry_passes_every_limit
+    }
+
+    commit {
+        a_commit_travels_with_the_next_message
+        a_committed_entry_is_never_replaced
+        a_follower_commits_only_what_it_has_verified
+        a_leader_commits_before_its_own_disk_is_done
+        a_leader_counts_itself_when_its_disk_is_done
+        an_entry_of_its_own_term_commits_the_older_ones
+        counting_copies_of_an_old_entry_commits_nothing
+        four_voters_need_three
+        one_voter_commits_alone
+        the_commit_index_never_falls
+    }
+
+    snapshots {
+        a_lagging_follower_receives_a_snapshot
+        a_lost_snapshot_is_sent_again
+        a_snapshot_behind_the_commit_index_is_acknowledged
+        a_snapshot_may_arrive_before_its_term
+        a_snapshot_of_a_deposed_leader_is_ignored
+        a_snapshot_of_a_known_entry_keeps_the_rest
+        a_snapshot_replaces_a_log_that_contradicts_it
+        compaction_keeps_a_tail
+        power_is_lost_while_a_snapshot_is_installed
+        the_term_before_the_first_entry_is_known
+    }
+
+    reads {
+        a_deposed_leader_fails_its_reads
+        a_follower_asks_its_leader
+        a_former_leader_refuses_to_answer
+        a_late_answer_confirms_nothing
+        a_leader_without_a_majority_serves_nothing
+        a_lost_question_is_asked_again
+        a_new_leader_serves_the_reads_it_had_forwarded
+        a_question_that_nobody_answers_times_out
+        a_read_waits_for_a_commit_of_this_term
+        a_read_waits_for_the_state_machine
+        one_voter_confirms_itself
+        reads_share_a_round
+        without_a_leader_a_read_fails
+    }
+
+    restarts {
+        a_candidacy_is_forgotten
+        a_compacted_log_starts_from_its_snapshot
+        a_follower_may_crash_between_any_two_writes
+        a_leader_may_crash_with_its_entry_elsewhere
+        a_replaced_tail_does_not_come_back
+        an_election_may_crash_at_every_write
+        term_and_vote_are_one_record
+        the_whole_group_may_lose_power
+        what_was_acknowledged_is_there
+    }
+}
+
+fn tell(chapter: &str, name: &str) {
+    let path = folder().join(chapter).join(format!("{name}.txt"));
+    let text = fs::read_to_string(&path).unwrap();
+    let mut scenes = story::parse(&text);
+    let mut teller = Teller::default();
+    for scene in &mut scenes {
+        scene.output = teller.play(&scene.commands);
+    }
+    let found = story::render(&scenes);
+    if std::env::var_os("REGENERATE").is_some() {
+        fs::write(&path, found).unwrap();
+        return;
+    }
+    if let Some(difference) = story::difference(&text, &found) {
+        panic!("{chapter}/{name}.txt, {difference}");
+    }
+}
+
+fn folder() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/testdata")
+}
+
+#[test]
+fn every_story_is_told() {
+    for chapter in fs::read_dir(folder()).unwrap() {
+        let chapter = chapter.unwrap().path();
+        let chapter_name = chapter.file_name().unwrap().to_str().unwrap();
+        let listed = LISTED.iter().find(|(name, _)| *name == chapter_name);
+        let (_, listed) = listed.unwrap_or_else(|| panic!("{chapter_name} is not listed"));
+        for story in fs::read_dir(&chapter).unwrap() {
+            let story = story.unwrap().path();
+            let name = story.file_stem().unwrap().to_str().unwrap();
+            assert!(
+                listed.contains(&name),
+                "{chapter_name}/{name}.txt is not listed in stories.rs"
+            );
+        }
+    }
+}
