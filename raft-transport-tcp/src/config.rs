@@ -1,0 +1,169 @@
+//! The settings of the transport, their defaults and why.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+/// How the transport behaves. Every field has a default; unknown names are refused.
+///
+/// Times are in milliseconds, sizes in bytes.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+#[non_exhaustive]
+pub struct TcpConfig {
+    /// A dial may take this long. Default 2,000: above the first repetition of a lost SYN.
+    pub connect_timeout_ms: u64,
+    /// Both hellos must be there this soon after a connection is made. Default 5,000.
+    pub handshake_timeout_ms: u64,
+    /// The pause after a failed dial, and its bound: it doubles from the one to the other, and a
+    /// random part of it is left out, so that a restarted node is not dialed by all at once.
+    /// Default 20.
+    pub backoff_min_ms: u64,
+    /// See `backoff_min_ms`. Default 500: about an election timeout, so that a node that comes
+    /// back is heard soon.
+    pub backoff_max_ms: u64,
+    /// How often a connection at rest shows that it is alive. Default 10,000.
+    pub keepalive_ms: u64,
+    /// A connection that was silent for this long is closed. Default 30,000, at least twice
+    /// `keepalive_ms`.
+    pub idle_timeout_ms: u64,
+    /// A connection whose other end takes nothing for this long is closed. Default 10,000.
+    pub write_timeout_ms: u64,
+    /// The largest frame of entries, sent or received. Default 64 MiB. It must exceed the node's
+    /// `entry_bytes_max` and `append_bytes_max`, or such entries cannot be replicated.
+    pub frame_bytes_max: u32,
+    /// Messages that may wait for one peer on one lane. Default 4,096. More are dropped.
+    pub queue_messages_max: usize,
+    /// Bytes that may wait for one peer on one lane. Default 32 MiB. A message that is larger
+    /// waits alone.
+    pub queue_bytes_max: usize,
+    /// A snapshot travels in chunks of this size. Default 256 KiB: large enough to be cheap, small
+    /// enough not to hold up heartbeats on the same thread.
+    pub snapshot_chunk_bytes: u32,
+    /// Connections from others. Default 256. More are refused.
+    pub inbound_connections_max: usize,
+}
+
+/// No build sends, or takes, larger chunks of a snapshot.
+pub(crate) const SNAPSHOT_CHUNK_BYTES_LIMIT: u32 = 16 << 20;
+
+impl Default for TcpConfig {
+    fn default() -> Self {
+        Self {
+            connect_timeout_ms: 2_000,
+            handshake_timeout_ms: 5_000,
+            backoff_min_ms: 20,
+            backoff_max_ms: 500,
+            keepalive_ms: 10_000,
+            idle_timeout_ms: 30_000,
+            write_timeout_ms: 10_000,
+            frame_bytes_max: 64 << 20,
+            queue_messages_max: 4_096,
+            queue_bytes_max: 32 << 20,
+            snapshot_chunk_bytes: 256 << 10,
+            inbound_connections_max: 256,
+        }
+    }
+}
+
+impl TcpConfig {
+    /// Checks every field and every relation.
+    ///
+    /// # Errors
+    /// A sentence that names the field, its value and what to set.
+    pub fn validate(&self) -> Result<(), String> {
+        let at_least_one: [(&str, u64); 9] = [
+            ("connect_timeout_ms", self.connect_timeout_ms),
+            ("handshake_timeout_ms", self.handshake_timeout_ms),
+            ("backoff_min_ms", self.backoff_min_ms),
+            ("keepalive_ms", self.keepalive_ms),
+            ("write_timeout_ms", self.write_timeout_ms),
+            ("frame_bytes_max", self.frame_bytes_max.into()),
+            ("queue_messages_max", self.queue_messages_max as u64),
+            ("queue_bytes_max", self.queue_bytes_max as u64),
+            (
+                "inbound_connections_max",
+                self.inbound_connections_max as u64,
+            ),
+        ];
+        if let Some((name, _)) = at_least_one.iter().find(|(_, value)| *value == 0) {
+            return Err(format!("{name} must be at least 1"));
+        }
+        if self.backoff_max_ms < self.backoff_min_ms {
+            return Err(format!(
+                "backoff_max_ms ({}) must be at least backoff_min_ms ({})",
+                self.backoff_max_ms, self.backoff_min_ms
+            ));
+        }
+        if self.idle_timeout_ms < self.keepalive_ms.saturating_mul(2) {
+            return Err(format!(
+                "idle_timeout_ms ({}) must be at least twice keepalive_ms ({}), or one late sign of \
+                 life closes a connection",
+                self.idle_timeout_ms, self.keepalive_ms
+            ));
+        }
+        if !(1..=SNAPSHOT_CHUNK_BYTES_LIMIT).contains(&self.snapshot_chunk_bytes) {
+            return Err(format!(
+                "snapshot_chunk_bytes ({}) must be 1 to {SNAPSHOT_CHUNK_BYTES_LIMIT}",
+                self.snapshot_chunk_bytes
+            ));
+        }
+        Ok(())
+    }
+
+    pub(crate) fn connect_timeout(&self) -> Duration {
+        Duration::from_millis(self.connect_timeout_ms)
+    }
+
+    pub(crate) fn handshake_timeout(&self) -> Duration {
+        Duration::from_millis(self.handshake_timeout_ms)
+    }
+
+    pub(crate) fn backoff_min(&self) -> Duration {
+        Duration::from_millis(self.backoff_min_ms)
+    }
+
+    pub(crate) fn backoff_max(&self) -> Duration {
+        Duration::from_millis(self.backoff_max_ms)
+    }
+
+    pub(crate) fn keepalive(&self) -> Duration {
+        Duration::from_millis(self.keepalive_ms)
+    }
+
+    pub(crate) fn idle_timeout(&self) -> Duration {
+        Duration::from_millis(self.idle_timeout_ms)
+    }
+
+    pub(crate) fn write_timeout(&self) -> Duration {
+        Duration::from_millis(self.write_timeout_ms)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_defaults_are_valid() {
+        assert_eq!(TcpConfig::default().validate(), Ok(()));
+    }
+
+    #[test]
+    fn settings_that_contradict_each_other_are_named() {
+        let config = TcpConfig {
+            idle_timeout_ms: 15_000,
+            ..TcpConfig::default()
+        };
+        let error = config.validate().unwrap_err();
+        assert!(error.contains("twice keepalive_ms (10000)"), "{error}");
+    }
+
+    #[test]
+    fn unknown_names_are_refused() {
+        let error = serde_json::from_str::<TcpConfig>(r#"{"idle_timeout": 3}"#).unwrap_err();
+        assert!(error.to_string().contains("unknown field"), "{error}");
+        let config: TcpConfig = serde_json::from_str(r#"{"keepalive_ms": 3}"#).unwrap();
+        assert_eq!(config.keepalive_ms, 3);
+    }
+}

@@ -1,0 +1,190 @@
+//! Callers: let in, introduced, and listened to.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use raft_core::id::NodeId;
+use raft_core::message::Message;
+use raft_core::wire::{FrameKind, FrameLimits, Hello, Lane, Refusal, RefusalReason};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
+use tokio::time::sleep;
+
+use crate::config::SNAPSHOT_CHUNK_BYTES_LIMIT;
+use crate::connection::{Connection, LinkError, Progress};
+use crate::context::Context;
+use crate::handshake;
+use crate::snapshot_receive;
+
+/// Takes in connections, a bounded number of them, one for each peer and lane.
+#[derive(Debug)]
+pub(crate) struct Callers {
+    context: Arc<Context>,
+    room: Arc<Semaphore>,
+    /// Callers over the bound that are being told so.
+    waiting_room: Arc<Semaphore>,
+    /// The newest connection of each peer and lane. Dropping the sender ends the older one.
+    current: Mutex<BTreeMap<(NodeId, Lane), oneshot::Sender<()>>>,
+}
+
+/// Callers over the bound beyond these are closed without a word.
+const WAITING_ROOM: usize = 16;
+/// The system refused to hand out a connection, most likely for want of file descriptors.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+
+impl Callers {
+    pub(crate) fn new(context: Arc<Context>) -> Self {
+        Self {
+            room: Arc::new(Semaphore::new(context.config.inbound_connections_max)),
+            waiting_room: Arc::new(Semaphore::new(WAITING_ROOM)),
+            current: Mutex::default(),
+            context,
+        }
+    }
+
+    /// Accepts until the transport is stopped.
+    pub(crate) async fn run(self: Arc<Self>, listener: Arc<TcpListener>) {
+        loop {
+            match listener.accept().await {
+                Ok((stream, from)) => self.admit(stream, from),
+                Err(error) => {
+                    tracing::warn!(node = %self.context.local.node, %error, "cannot accept");
+                    sleep(ACCEPT_PAUSE).await;
+                }
+            }
+        }
+    }
+
+    fn admit(self: &Arc<Self>, stream: TcpStream, from: SocketAddr) {
+        let this = Arc::clone(self);
+        if let Ok(seat) = Arc::clone(&self.room).try_acquire_owned() {
+            let served = async move { this.serve(stream, from, seat).await };
+            self.context.tasks.spawn(served);
+        } else if let Ok(seat) = Arc::clone(&self.waiting_room).try_acquire_owned() {
+            let refused = async move { this.turn_away(stream, from, seat).await };
+            self.context.tasks.spawn(refused);
+        }
+    }
+
+    async fn turn_away(&self, stream: TcpStream, from: SocketAddr, _seat: OwnedSemaphorePermit) {
+        let most = self.context.config.inbound_connections_max;
+        let text = format!("{most} connections are open here, inbound_connections_max");
+        let refusal = Refusal::new(RefusalReason::TooManyConnections, &text);
+        self.log(from, None, &LinkError::Refused(refusal.clone()));
+        let progress = Progress::default();
+        let mut link = self.context.link(stream, &progress);
+        link.refuse(self.context.local.group, &refusal).await;
+    }
+
+    async fn serve(&self, stream: TcpStream, from: SocketAddr, _seat: OwnedSemaphorePermit) {
+        let context = &*self.context;
+        let _open = context.counters.inbound_open.raise();
+        if let Err(error) = stream.set_nodelay(true) {
+            return self.log(from, None, &error.into());
+        }
+        let progress = Progress::default();
+        let mut link = context.link(stream, &progress);
+        let within = context.config.handshake_timeout();
+        let hello = match handshake::accept(&mut link, context.local, within).await {
+            Ok(hello) => hello,
+            Err(error) => {
+                self.log(from, None, &error);
+                return context.conclude(&mut link, &error).await;
+            }
+        };
+        context.counters.accepted.add(1);
+        tracing::debug!(
+            node = %context.local.node, peer = %hello.from.node, %from, lane = ?hello.lane,
+            "accepted"
+        );
+        let (newest, replaced) = oneshot::channel();
+        self.current().insert((hello.from.node, hello.lane), newest);
+        let ended = tokio::select! {
+            ended = self.listen(&mut link, &hello) => ended,
+            _ = replaced => Err(LinkError::Replaced),
+            () = progress.idle(context.config.idle_timeout()) => {
+                Err(LinkError::TimedOut("a sign of life"))
+            }
+        };
+        if let Err(error) = ended {
+            self.log(from, Some(&hello), &error);
+            context.conclude(&mut link, &error).await;
+        }
+    }
+
+    async fn listen(
+        &self,
+        link: &mut Connection<'_, TcpStream>,
+        hello: &Hello,
+    ) -> Result<(), LinkError> {
+        let config = &self.context.config;
+        let tail_bytes_max = match hello.lane {
+            Lane::Bulk => config.frame_bytes_max,
+            Lane::Snapshot => SNAPSHOT_CHUNK_BYTES_LIMIT,
+            _ => 0,
+        };
+        link.set_limits(FrameLimits::of_tail(tail_bytes_max));
+        if hello.lane == Lane::Snapshot {
+            return snapshot_receive::receive(&self.context, link, hello.from.node).await;
+        }
+        loop {
+            let frame = link.next_frame().await?;
+            match frame.kind() {
+                FrameKind::Message => {
+                    let message = self.checked(frame.message()?, hello)?;
+                    let _busy = link.progress.busy();
+                    let delivered = self.context.inbox.deliver(message).await;
+                    delivered.map_err(|_| LinkError::Stopped)?;
+                    self.context.counters.messages_received.add(1);
+                }
+                FrameKind::Ping => {
+                    link.out.put_ping(self.context.local.group);
+                    link.flush().await?;
+                }
+                FrameKind::Refusal => return Err(LinkError::RefusedByPeer(frame.refusal()?)),
+                kind => return Err(unexpected(kind)),
+            }
+        }
+    }
+
+    /// A message may only be of the peer that introduced itself, for us, and on its own lane.
+    fn checked(&self, message: Message, hello: &Hello) -> Result<Message, LinkError> {
+        let local = self.context.local;
+        if message.group != local.group {
+            let text = format!("a message for group {}", message.group);
+            return Err(LinkError::refused(RefusalReason::WrongGroup, &text));
+        }
+        if (message.from, message.to) != (hello.from.node, local.node) {
+            let text = format!("a message of {} to {}", message.from, message.to);
+            return Err(LinkError::refused(RefusalReason::WrongNode, &text));
+        }
+        if message.body.is_control() != (hello.lane == Lane::Control) {
+            let text = format!("{} on the wrong lane", message.body.name());
+            return Err(LinkError::refused(RefusalReason::Malformed, &text));
+        }
+        Ok(message)
+    }
+
+    fn log(&self, from: SocketAddr, hello: Option<&Hello>, error: &LinkError) {
+        let node = self.context.local.node;
+        let peer = hello.map(|hello| hello.from.node.get());
+        let lane = hello.map(|hello| hello.lane);
+        if error.refusal().is_some() || matches!(error, LinkError::RefusedByPeer(_)) {
+            tracing::warn!(%node, peer, %from, ?lane, "a caller was turned away: {error}");
+        } else {
+            tracing::debug!(%node, peer, %from, ?lane, "a caller is gone: {error}");
+        }
+    }
+
+    fn current(&self) -> MutexGuard<'_, BTreeMap<(NodeId, Lane), oneshot::Sender<()>>> {
+        self.current.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A frame that has no place here.
+pub(crate) fn unexpected(kind: FrameKind) -> LinkError {
+    let text = format!("a frame of kind {kind:?} is not expected here");
+    LinkError::refused(RefusalReason::Malformed, &text)
+}

@@ -1,0 +1,140 @@
+//! What the transport counts.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
+
+use raft_core::wire::{Refusal, RefusalReason};
+
+/// What a [`crate::TcpTransport`] has done since it was made, and what is open now.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct TcpStats {
+    /// Connections from others that are open now.
+    pub inbound_open: u64,
+    /// Connections to others that are open now.
+    pub outbound_open: u64,
+    /// Handshakes with callers that succeeded.
+    pub accepted: u64,
+    /// Handshakes with called nodes that succeeded. Above one a peer and lane, these are
+    /// reconnections.
+    pub dialed: u64,
+    /// Dials that failed.
+    pub dials_failed: u64,
+    /// Messages written to a connection.
+    pub messages_sent: u64,
+    /// Messages given to the node.
+    pub messages_received: u64,
+    /// Bytes written.
+    pub bytes_sent: u64,
+    /// Bytes read.
+    pub bytes_received: u64,
+    /// Messages dropped because a queue was full.
+    pub dropped_full: u64,
+    /// Messages dropped because the peer could not be reached, or the connection broke.
+    pub dropped_unreachable: u64,
+    /// Messages dropped because they are over `frame_bytes_max`.
+    pub dropped_too_large: u64,
+    /// Snapshots that their receiver has durably.
+    pub snapshots_sent: u64,
+    /// Snapshots that were received, and are durable.
+    pub snapshots_received: u64,
+    /// Connections that we refused, by reason.
+    pub refused: BTreeMap<RefusalReason, u64>,
+    /// Connections that others refused us, by reason.
+    pub refused_by_peers: BTreeMap<RefusalReason, u64>,
+}
+
+/// The live form of [`TcpStats`].
+#[derive(Debug, Default)]
+pub(crate) struct Counters {
+    pub(crate) inbound_open: Counter,
+    pub(crate) outbound_open: Counter,
+    pub(crate) accepted: Counter,
+    pub(crate) dialed: Counter,
+    pub(crate) dials_failed: Counter,
+    pub(crate) messages_sent: Counter,
+    pub(crate) messages_received: Counter,
+    pub(crate) bytes_sent: Counter,
+    pub(crate) bytes_received: Counter,
+    pub(crate) dropped_full: Counter,
+    pub(crate) dropped_unreachable: Counter,
+    pub(crate) dropped_too_large: Counter,
+    pub(crate) snapshots_sent: Counter,
+    pub(crate) snapshots_received: Counter,
+    refusals: Mutex<Refusals>,
+}
+
+/// A number that tasks of one node raise. Exact, and in no order with other memory.
+#[derive(Debug, Default)]
+pub(crate) struct Counter(AtomicU64);
+
+/// Holds a counter one higher while it lives.
+#[derive(Debug)]
+pub(crate) struct Raised<'a>(&'a Counter);
+
+#[derive(Debug, Default)]
+struct Refusals {
+    ours: BTreeMap<RefusalReason, u64>,
+    theirs: BTreeMap<RefusalReason, u64>,
+}
+
+impl Counter {
+    pub(crate) fn add(&self, count: usize) {
+        self.0.fetch_add(count as u64, Ordering::Relaxed);
+    }
+
+    pub(crate) fn raise(&self) -> Raised<'_> {
+        self.add(1);
+        Raised(self)
+    }
+
+    fn value(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+impl Drop for Raised<'_> {
+    fn drop(&mut self) {
+        self.0.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+impl Counters {
+    pub(crate) fn refused(&self, refusal: &Refusal) {
+        let mut refusals = self.refusals.lock().unwrap_or_else(PoisonError::into_inner);
+        *refusals.ours.entry(refusal.reason).or_default() += 1;
+    }
+
+    pub(crate) fn refused_by_peer(&self, refusal: &Refusal) {
+        let mut refusals = self.refusals.lock().unwrap_or_else(PoisonError::into_inner);
+        // Reasons that this build does not know are one, or a hostile peer could fill the map.
+        let reason = match refusal.reason {
+            RefusalReason::Other(_) => RefusalReason::Other(0),
+            known => known,
+        };
+        *refusals.theirs.entry(reason).or_default() += 1;
+    }
+
+    pub(crate) fn snapshot(&self) -> TcpStats {
+        let refusals = self.refusals.lock().unwrap_or_else(PoisonError::into_inner);
+        TcpStats {
+            inbound_open: self.inbound_open.value(),
+            outbound_open: self.outbound_open.value(),
+            accepted: self.accepted.value(),
+            dialed: self.dialed.value(),
+            dials_failed: self.dials_failed.value(),
+            messages_sent: self.messages_sent.value(),
+            messages_received: self.messages_received.value(),
+            bytes_sent: self.bytes_sent.value(),
+            bytes_received: self.bytes_received.value(),
+            dropped_full: self.dropped_full.value(),
+            dropped_unreachable: self.dropped_unreachable.value(),
+            dropped_too_large: self.dropped_too_large.value(),
+            snapshots_sent: self.snapshots_sent.value(),
+            snapshots_received: self.snapshots_received.value(),
+            refused: refusals.ours.clone(),
+            refused_by_peers: refusals.theirs.clone(),
+        }
+    }
+}
