@@ -8,6 +8,7 @@ pub mod conformance;
 pub mod consensus;
 pub mod entry;
 pub mod id;
+pub mod manual;
 pub mod membership;
 pub mod memory;
 pub mod message;

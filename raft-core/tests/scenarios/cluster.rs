@@ -173,14 +173,16 @@ impl Cluster {
     }
 
     fn restore(&mut self, node: NodeId, meta: &raft_core::snapshot::SnapshotMeta) {
+        let slow = self.slow_machine;
+        let verb = if slow { "is to restore" } else { "restores" };
+        self.see(format!("{node}: {verb} snapshot {}", meta.id()));
         let member = self.member(node);
         member.to_apply.clear();
         let found = member.disk.snapshots.iter().find(|one| one.meta == *meta);
-        let snapshot = found.expect("the store holds what is restored").clone();
-        member.machine = snapshot.machine;
-        self.see(format!("{node}: restores snapshot {}", meta.id()));
-        let applied = Event::Applied(meta.id().index);
-        self.follow_ups.push_back((node, applied));
+        member.to_restore = Some(found.expect("the store holds what is restored").clone());
+        if !slow && let Some(event) = member.apply() {
+            self.follow_ups.push_back((node, event));
+        }
     }
 
     /// Freezes the state machine of `node`.

@@ -8,7 +8,7 @@ use raft_core::membership::Membership;
 use raft_core::time::{ClusterTime, Timestamp};
 
 use super::disk::{Disk, Image};
-use super::machine::Machine;
+use super::machine::{Machine, Snapshot};
 
 /// The group of all stories.
 pub(crate) const GROUP: GroupId = GroupId::new(0);
@@ -24,7 +24,9 @@ pub(crate) struct Member {
     pub(crate) disk: Disk,
     /// What does not.
     pub(crate) machine: Machine,
-    /// Entries that wait for `apply`, where the machine is slow.
+    /// The snapshot that the machine is to begin anew from.
+    pub(crate) to_restore: Option<Snapshot>,
+    /// Entries that the machine is to apply then.
     pub(crate) to_apply: Vec<Entry>,
     /// The commit index that the last step left.
     pub(crate) committed: LogIndex,
@@ -45,6 +47,7 @@ impl Member {
             raft: None,
             disk,
             machine: Machine::default(),
+            to_restore: None,
             to_apply: Vec::new(),
             committed: LogIndex::ZERO,
         }
@@ -90,6 +93,7 @@ impl Member {
     pub(crate) fn stop(&mut self) {
         self.raft = None;
         self.machine = Machine::default();
+        self.to_restore = None;
         self.to_apply.clear();
         self.committed = LogIndex::ZERO;
     }
@@ -100,14 +104,17 @@ impl Member {
         Some(Event::Persisted(sequence))
     }
 
-    /// Applies what waits.
+    /// Lets the machine do what waits for it.
     pub(crate) fn apply(&mut self) -> Option<Event> {
-        let entries = std::mem::take(&mut self.to_apply);
-        for entry in &entries {
-            self.machine.apply(entry);
+        let before = self.machine.last;
+        if let Some(snapshot) = self.to_restore.take() {
+            self.machine = snapshot.machine;
         }
-        let last = entries.last()?;
-        Some(Event::Applied(last.index()))
+        for entry in std::mem::take(&mut self.to_apply) {
+            self.machine.apply(&entry);
+        }
+        let last = self.machine.last;
+        (last != before).then_some(Event::Applied(last.id.index))
     }
 
     /// Reads entries for the core, as the reader of a log store does.

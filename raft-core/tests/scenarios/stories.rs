@@ -30,12 +30,16 @@ stories! {
         a_live_leader_protects_its_followers
         a_majority_makes_a_leader
         a_paused_node_listens_before_it_campaigns
+        a_purged_log_is_compared_by_its_base
         a_shorter_log_does_not_win
+        a_stranger_may_be_voted_for
         a_term_out_of_reach_is_nonsense
+        a_term_with_a_leader_gives_no_vote
         a_vote_is_given_once_a_term
         a_vote_of_an_earlier_term_does_not_count
         a_vote_survives_a_restart
         a_vote_that_is_not_durable_was_never_given
+        an_order_to_campaign_counts_only_from_the_leader
         logs_are_compared_by_term_then_length
         one_voter_elects_itself
         pre_vote_does_not_disturb
@@ -84,6 +88,7 @@ stories! {
     snapshots {
         a_lagging_follower_receives_a_snapshot
         a_lost_snapshot_is_sent_again
+        a_node_that_is_being_restored_does_not_campaign
         a_snapshot_behind_the_commit_index_is_acknowledged
         a_snapshot_may_arrive_before_its_term
         a_snapshot_of_a_deposed_leader_is_ignored

@@ -36,6 +36,7 @@ const TABLE: &[(Ring, Option<&[Ring]>)] = &[
         &["conformance"],
         Some(&[WORDS, CORE, CONTRACTS, &["memory"]]),
     ),
+    (&["sim"], Some(&[WORDS, CORE, CONTRACTS, &["memory"]])),
     (&["typed"], Some(&[WORDS, CORE, CONTRACTS, SHELL])),
     (&["manual"], Some(&[])),
     (&["lib"], None),

@@ -1,0 +1,26 @@
+//! The book: what the words mean, how the thesis became code, and how it is tested.
+//!
+//! | chapter | what it tells |
+//! |---|---|
+//! | [`glossary`] | the words, each with one meaning |
+//! | [`thesis_map`] | from a section of the thesis to the code and to the story that shows it |
+//! | [`divergences`] | where we leave the thesis, and why |
+//! | [`rules`] | rules learnt from other systems, and the test that holds each |
+//! | [`stories`] | how to read and write a scenario |
+//!
+//! "The thesis" is always Diego Ongaro's *Consensus: Bridging Theory and Practice* (2014).
+
+#[doc = include_str!("divergences.md")]
+pub mod divergences {}
+
+#[doc = include_str!("glossary.md")]
+pub mod glossary {}
+
+#[doc = include_str!("rules.md")]
+pub mod rules {}
+
+#[doc = include_str!("stories.md")]
+pub mod stories {}
+
+#[doc = include_str!("thesis_map.md")]
+pub mod thesis_map {}
