@@ -148,7 +148,7 @@ pub enum Refusal {
     NotLeader(Option<NodeId>),
     /// Too much is waiting; try again later.
     Overloaded,
-    /// The command is larger than [`crate::Config::entry_bytes_max`].
+    /// The command is larger than [`crate::config::Config::entry_bytes_max`].
     TooLarge {
         /// Bytes of the command.
         bytes: usize,
