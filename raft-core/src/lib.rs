@@ -12,11 +12,13 @@ pub mod manual;
 pub mod membership;
 pub mod memory;
 pub mod message;
+pub mod node;
 pub mod snapshot;
 pub mod state_machine;
 pub mod store;
 pub mod time;
 pub mod transport;
+pub mod typed;
 pub mod wire;
 
 mod hard_state;

@@ -1,0 +1,413 @@
+//! Feeds the state machine: on the apply thread, or in place for machines that never block.
+
+use std::any::Any;
+use std::fmt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+
+use bytes::Bytes;
+use tokio::sync::mpsc;
+
+use super::completion::Completion;
+use super::error::StopReason;
+use crate::entry::{Entry, Payload};
+use crate::id::{ChainLink, LogId, LogIndex};
+use crate::membership::Membership;
+use crate::snapshot::{SnapshotHeader, SnapshotMeta};
+use crate::state_machine::{Committed, SnapshotView, StateMachine, StateMachineError};
+use crate::store::SnapshotStore;
+use crate::time::ClusterTime;
+
+/// The state machine with its place in the log.
+pub(super) struct Applier {
+    machine: Box<dyn StateMachine>,
+    position: Position,
+    snapshots: Arc<dyn SnapshotStore>,
+    /// Commands that the next call of the machine takes.
+    batch: Vec<Committed>,
+}
+
+/// What the state machine's state stands for: what the header of its next snapshot says.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Position {
+    /// The last entry that was applied, commands and Raft's own alike.
+    pub(super) last: ChainLink,
+    pub(super) time: ClusterTime,
+    /// The membership in force at that entry, and where it was appended.
+    pub(super) membership: Option<(LogId, Arc<Membership>)>,
+}
+
+/// Something to do, in order.
+#[derive(Debug)]
+pub(super) enum Job {
+    Apply(Vec<Entry>),
+    Restore(SnapshotMeta),
+    TakeSnapshot,
+}
+
+/// What was done.
+#[derive(Debug, Default)]
+pub(super) struct Progress {
+    /// Everything through here is applied; `None` if there was nothing to apply.
+    pub(super) through: Option<LogIndex>,
+    /// The machine's state was replaced by a snapshot.
+    pub(super) restored: bool,
+    /// The machine's responses, by rising index.
+    pub(super) responses: Vec<(LogId, Bytes)>,
+    /// Views to be written out; `None` where nothing was applied yet.
+    pub(super) frozen: Vec<Option<Frozen>>,
+}
+
+/// A snapshot that is yet to be written.
+pub(super) type Frozen = (SnapshotHeader, SnapshotView);
+
+impl Position {
+    /// Right after a snapshot.
+    pub(super) fn after(header: &SnapshotHeader) -> Self {
+        Self {
+            last: header.last,
+            time: header.time,
+            membership: Some((header.membership_at, Arc::clone(&header.membership))),
+        }
+    }
+
+    /// Moves on to the next entry.
+    pub(super) fn advance(&mut self, entry: &Entry) {
+        self.last = entry.link();
+        self.time = entry.time();
+        if let Payload::Membership { membership, .. } = entry.payload() {
+            self.membership = Some((entry.id(), Arc::clone(membership)));
+        }
+    }
+
+    fn header(&self) -> Option<SnapshotHeader> {
+        let (membership_at, membership) = self.membership.clone()?;
+        Some(SnapshotHeader {
+            last: self.last,
+            time: self.time,
+            membership,
+            membership_at,
+        })
+    }
+}
+
+impl Applier {
+    pub(super) fn new(
+        machine: Box<dyn StateMachine>,
+        position: Position,
+        snapshots: Arc<dyn SnapshotStore>,
+    ) -> Self {
+        Self {
+            machine,
+            position,
+            snapshots,
+            batch: Vec::new(),
+        }
+    }
+
+    /// Whether the machine must be called on a thread of its own.
+    pub(super) fn may_block(&self) -> bool {
+        self.machine.may_block()
+    }
+
+    /// Does the jobs in order. Commands that stand next to each other are applied in one call.
+    pub(super) fn perform(
+        &mut self,
+        jobs: impl IntoIterator<Item = Job>,
+    ) -> Result<Progress, StopReason> {
+        let mut progress = Progress::default();
+        for job in jobs {
+            match job {
+                Job::Apply(entries) => self.take(&entries, &mut progress)?,
+                Job::Restore(meta) => {
+                    self.flush(&mut progress)?;
+                    progress.through = Some(self.restore(&meta)?);
+                    progress.restored = true;
+                }
+                Job::TakeSnapshot => {
+                    self.flush(&mut progress)?;
+                    progress.frozen.push(self.freeze()?);
+                }
+            }
+        }
+        self.flush(&mut progress)?;
+        Ok(progress)
+    }
+
+    /// Replaces the machine's state by a snapshot from our store. May block.
+    pub(super) fn restore(&mut self, meta: &SnapshotMeta) -> Result<LogIndex, StopReason> {
+        let store = Arc::clone(&self.snapshots);
+        let (meta, mut data) = store
+            .open(meta.id())
+            .map_err(|error| StopReason::Store(Arc::new(error)))?;
+        self.call(|machine| machine.restore(&meta, data.as_mut()))?;
+        self.position = Position::after(&meta.header);
+        self.tell_membership()?;
+        Ok(meta.id().index)
+    }
+
+    /// Tells the machine which membership is in force.
+    pub(super) fn tell_membership(&mut self) -> Result<(), StopReason> {
+        let Some((at, membership)) = self.position.membership.clone() else {
+            return Ok(());
+        };
+        self.call(|machine| {
+            machine.membership_changed(at, &membership);
+            Ok(())
+        })
+    }
+
+    fn take(&mut self, entries: &[Entry], progress: &mut Progress) -> Result<(), StopReason> {
+        for entry in entries {
+            self.position.advance(entry);
+            progress.through = Some(entry.index());
+            match entry.payload() {
+                Payload::Blank => {}
+                Payload::Command(command) => self.batch.push(Committed {
+                    id: entry.id(),
+                    time: entry.time(),
+                    command: command.clone(),
+                }),
+                Payload::Membership { .. } => {
+                    self.flush(progress)?;
+                    self.tell_membership()?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Applies the commands that were taken.
+    fn flush(&mut self, progress: &mut Progress) -> Result<(), StopReason> {
+        if self.batch.is_empty() {
+            return Ok(());
+        }
+        let mut batch = std::mem::take(&mut self.batch);
+        let responses = self.call(|machine| machine.apply(&batch))?;
+        if responses.len() != batch.len() {
+            let text = format!(
+                "apply returned {} responses to {} commands; it must return one for each",
+                responses.len(),
+                batch.len()
+            );
+            return Err(failed(StateMachineError::new(text)));
+        }
+        let ids = batch.drain(..).map(|committed| committed.id);
+        progress.responses.extend(ids.zip(responses));
+        self.batch = batch;
+        Ok(())
+    }
+
+    fn freeze(&mut self) -> Result<Option<Frozen>, StopReason> {
+        let Some(header) = self.position.header() else {
+            return Ok(None);
+        };
+        let view = self.call(StateMachine::snapshot)?;
+        Ok(Some((header, view)))
+    }
+
+    /// Calls the machine. A panic is its failure like an error: it must not take the node's
+    /// thread, and everybody who waits, with it.
+    fn call<T>(
+        &mut self,
+        call: impl FnOnce(&mut dyn StateMachine) -> Result<T, StateMachineError>,
+    ) -> Result<T, StopReason> {
+        // The machine is never called again after a panic, so half-changed state is not seen.
+        let outcome = catch_unwind(AssertUnwindSafe(|| call(self.machine.as_mut())));
+        outcome
+            .unwrap_or_else(|panic| {
+                let text = format!("it panicked: {}", panic_message(panic.as_ref()));
+                Err(StateMachineError::new(text))
+            })
+            .map_err(failed)
+    }
+}
+
+/// The apply thread: takes all that is queued, reports once.
+pub(super) fn run(
+    mut applier: Applier,
+    mut queue: mpsc::UnboundedReceiver<Vec<Job>>,
+    completions: &mpsc::UnboundedSender<Completion>,
+) {
+    while let Some(mut jobs) = queue.blocking_recv() {
+        while let Ok(more) = queue.try_recv() {
+            jobs.extend(more);
+        }
+        let (completion, failed) = match applier.perform(jobs) {
+            Ok(progress) => (Completion::Applied(progress), false),
+            Err(reason) => (Completion::Failed(reason), true),
+        };
+        // If the event loop is gone, the queue ends as well.
+        let _ = completions.send(completion);
+        if failed {
+            return;
+        }
+    }
+}
+
+/// What a panic said.
+pub(super) fn panic_message(panic: &(dyn Any + Send)) -> String {
+    if let Some(text) = panic.downcast_ref::<&str>() {
+        (*text).to_owned()
+    } else if let Some(text) = panic.downcast_ref::<String>() {
+        text.clone()
+    } else {
+        "no message".to_owned()
+    }
+}
+
+fn failed(error: StateMachineError) -> StopReason {
+    StopReason::StateMachine(Arc::new(error))
+}
+
+impl fmt::Debug for Applier {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Applier")
+            .field("position", &self.position)
+            .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::{Read, Write};
+    use std::sync::Mutex;
+
+    use crate::entry::Sealed;
+    use crate::id::Term;
+    use crate::memory::MemoryStores;
+
+    /// Writes down every call.
+    #[derive(Clone, Default)]
+    struct Recorder {
+        calls: Arc<Mutex<Vec<String>>>,
+    }
+
+    impl Recorder {
+        fn note(&self, text: String) {
+            self.calls.lock().unwrap().push(text);
+        }
+    }
+
+    impl StateMachine for Recorder {
+        fn apply(&mut self, batch: &[Committed]) -> Result<Vec<Bytes>, StateMachineError> {
+            let ids: Vec<String> = batch.iter().map(|one| one.id.to_string()).collect();
+            self.note(format!("apply {}", ids.join(" ")));
+            match batch[0].command.as_ref() {
+                b"panic" => panic!("no such thing"),
+                b"short" => Ok(Vec::new()),
+                _ => Ok(batch.iter().map(|one| one.command.clone()).collect()),
+            }
+        }
+
+        fn snapshot(&mut self) -> Result<SnapshotView, StateMachineError> {
+            self.note("snapshot".into());
+            Ok(SnapshotView::of_bytes("state"))
+        }
+
+        fn restore(
+            &mut self,
+            meta: &SnapshotMeta,
+            from: &mut dyn Read,
+        ) -> Result<(), StateMachineError> {
+            let mut state = String::new();
+            from.read_to_string(&mut state)?;
+            self.note(format!("restore {} {state}", meta.id()));
+            Ok(())
+        }
+
+        fn membership_changed(&mut self, at: LogId, membership: &Membership) {
+            self.note(format!("membership {at} {membership}"));
+        }
+    }
+
+    fn log(payloads: Vec<Payload>) -> Vec<Entry> {
+        let mut last = ChainLink::ORIGIN;
+        let place = |payload| {
+            let sealed = Sealed::new(payload);
+            let entry = Entry::new(last, Term::new(1), ClusterTime::ZERO, sealed);
+            last = entry.link();
+            entry
+        };
+        payloads.into_iter().map(place).collect()
+    }
+
+    fn membership() -> Payload {
+        Payload::membership(Membership::of_voters([(1, "a")]).unwrap()).unwrap()
+    }
+
+    fn command(text: &'static str) -> Payload {
+        Payload::Command(Bytes::from_static(text.as_bytes()))
+    }
+
+    fn applier() -> (Applier, Recorder, Arc<dyn SnapshotStore>) {
+        let recorder = Recorder::default();
+        let snapshots = MemoryStores::new().open().snapshots;
+        let machine = Box::new(recorder.clone());
+        let applier = Applier::new(machine, Position::default(), Arc::clone(&snapshots));
+        (applier, recorder, snapshots)
+    }
+
+    #[test]
+    fn neighbouring_commands_are_one_call_and_memberships_come_between() {
+        let (mut applier, recorder, _) = applier();
+        let log = log(vec![
+            command("a"),
+            Payload::Blank,
+            command("b"),
+            membership(),
+            command("c"),
+        ]);
+        let (first, rest) = log.split_at(1);
+        let jobs = [Job::Apply(first.to_vec()), Job::Apply(rest.to_vec())];
+        let progress = applier.perform(jobs).unwrap();
+        assert_eq!(progress.through, Some(LogIndex::new(5)));
+        let responses: Vec<Bytes> = progress
+            .responses
+            .into_iter()
+            .map(|(_, text)| text)
+            .collect();
+        assert_eq!(responses, ["a", "b", "c"]);
+        let calls = recorder.calls.lock().unwrap().join("; ");
+        assert_eq!(calls, "apply 1.1 3.1; membership 4.1 voters 1; apply 5.1");
+    }
+
+    #[test]
+    fn a_snapshot_stands_for_exactly_what_was_applied_before_it() {
+        let (mut applier, recorder, snapshots) = applier();
+        let log = log(vec![membership(), command("a"), command("b")]);
+        let jobs = [
+            Job::TakeSnapshot,
+            Job::Apply(log[..2].to_vec()),
+            Job::TakeSnapshot,
+            Job::Apply(log[2..].to_vec()),
+        ];
+        let mut frozen = applier.perform(jobs).unwrap().frozen;
+        let (header, view) = frozen.pop().flatten().unwrap();
+        assert!(frozen.pop().unwrap().is_none(), "nothing was applied yet");
+        assert_eq!(
+            (header.last, header.membership_at),
+            (log[1].link(), log[0].id())
+        );
+        let mut sink = snapshots.create(&header).unwrap();
+        view.write(&mut sink).unwrap();
+        sink.flush().unwrap();
+        let meta = sink.finish().unwrap();
+        let progress = applier.perform([Job::Restore(meta)]).unwrap();
+        assert_eq!(progress.through, Some(LogIndex::new(2)));
+        let calls = recorder.calls.lock().unwrap();
+        assert_eq!(calls[calls.len() - 2], "restore 2.1 state");
+        assert_eq!(calls[calls.len() - 1], "membership 1.1 voters 1");
+    }
+
+    #[test]
+    fn a_panic_and_a_missing_response_are_failures_of_the_machine() {
+        for text in ["panic", "short"] {
+            let (mut applier, _, _) = applier();
+            let jobs = [Job::Apply(log(vec![command(text)]))];
+            let reason = applier.perform(jobs).unwrap_err();
+            assert!(matches!(reason, StopReason::StateMachine(_)), "{reason}");
+        }
+    }
+}

@@ -1,0 +1,143 @@
+//! How a node is put together.
+
+use std::fmt;
+use std::sync::Arc;
+use std::thread;
+
+use tokio::runtime::Handle;
+use tokio::sync::oneshot;
+
+use super::Node;
+use super::entropy::entropy;
+use super::error::StartError;
+use super::launch::Launch;
+use super::recover::Who;
+use crate::config::Config;
+use crate::id::{ClusterId, GroupId, NodeId};
+use crate::membership::Membership;
+use crate::state_machine::StateMachine;
+use crate::store::Stores;
+use crate::transport::Transport;
+
+/// Puts a node together. What has no good default was an argument of [`Node::builder`].
+#[must_use = "a builder does nothing before `start`"]
+pub struct NodeBuilder {
+    who: Who,
+    config: Config,
+    seed: Option<u64>,
+    runtime: Option<Handle>,
+    stores: Stores,
+    transport: Arc<dyn Transport>,
+    machine: Box<dyn StateMachine>,
+}
+
+impl NodeBuilder {
+    pub(super) fn new(
+        node: NodeId,
+        stores: Stores,
+        transport: Arc<dyn Transport>,
+        machine: Box<dyn StateMachine>,
+    ) -> Self {
+        let who = Who {
+            cluster: ClusterId::from_name("default"),
+            group: GroupId::default(),
+            node,
+            initial_membership: None,
+        };
+        Self {
+            who,
+            config: Config::default(),
+            seed: None,
+            runtime: None,
+            stores,
+            transport,
+            machine,
+        }
+    }
+
+    /// The cluster. Default: the one named `default`. Nodes of different clusters refuse each
+    /// other, and each other's stores.
+    pub fn cluster(mut self, cluster: ClusterId) -> Self {
+        self.who.cluster = cluster;
+        self
+    }
+
+    /// The group within the cluster. Default: group zero.
+    pub fn group(mut self, group: GroupId) -> Self {
+        self.who.group = group;
+        self
+    }
+
+    /// The tunables. Default: [`Config::default`].
+    pub fn config(mut self, config: Config) -> Self {
+        self.config = config;
+        self
+    }
+
+    /// The members with which the group begins. It counts only on empty stores, and is ignored
+    /// later, so it may stay in a program. Every founding member must be given the same one;
+    /// a node that joins later is given none.
+    pub fn initial_membership(mut self, membership: Membership) -> Self {
+        self.who.initial_membership = Some(membership);
+        self
+    }
+
+    /// Runs the event loop and the transport on this runtime. Default: on a thread of the node's
+    /// own, so that a busy application cannot hold up heartbeats. Stop the node before the runtime.
+    pub fn runtime(mut self, runtime: Handle) -> Self {
+        self.runtime = Some(runtime);
+        self
+    }
+
+    /// Where the random election timeouts come from. Default: the system's random numbers. Members
+    /// must not share a seed, or their elections collide.
+    pub fn seed(mut self, seed: u64) -> Self {
+        self.seed = Some(seed);
+        self
+    }
+
+    /// Checks the settings, recovers what the stores hold, and starts the node. May be called on
+    /// any executor. If the future is dropped, the node that was starting shuts down.
+    ///
+    /// # Errors
+    /// [`StartError`] says what is wrong and what to do. Nothing that is stored is lost by trying.
+    pub async fn start(self) -> Result<Node, StartError> {
+        self.config.validate()?;
+        if let Some(membership) = &self.who.initial_membership
+            && !membership.contains(self.who.node)
+        {
+            return Err(StartError::NotAMember {
+                node: self.who.node,
+                membership: membership.to_string(),
+            });
+        }
+        let (started, outcome) = oneshot::channel();
+        let name = format!("raft-{}", self.who.node);
+        let runtime = self.runtime;
+        let launch = Launch {
+            name: name.clone(),
+            who: self.who,
+            config: self.config,
+            seed: self.seed.unwrap_or_else(entropy),
+            stores: self.stores,
+            transport: self.transport,
+            machine: self.machine,
+            started,
+        };
+        // The thread is the last to end, after it has joined the others: nobody can join it.
+        thread::Builder::new()
+            .name(name)
+            .spawn(move || launch.run(runtime))
+            .map_err(StartError::Thread)?;
+        outcome.await.unwrap_or(Err(StartError::Panicked))
+    }
+}
+
+impl fmt::Debug for NodeBuilder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("NodeBuilder")
+            .field("who", &self.who)
+            .field("config", &self.config)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,274 @@
+//! What can go wrong for a caller of a node, and why a node stops.
+
+use std::io;
+use std::sync::Arc;
+
+use crate::config::ConfigError;
+use crate::consensus::{Fault, RecoveryError, Refusal};
+use crate::hard_state::Identity;
+use crate::id::{LogId, NodeId};
+use crate::state_machine::StateMachineError;
+use crate::store::StoreError;
+
+/// Why a node has stopped. Final: build a new node to go on.
+#[derive(Clone, Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum StopReason {
+    /// It was asked to, or every handle was dropped.
+    #[error("the node was shut down")]
+    Shutdown,
+    /// Going on would have lost data.
+    #[error("the node stopped to protect its data: {0}")]
+    Fault(Fault),
+    /// A store failed. Whether the failed operation took effect is unknown (RULE 4).
+    #[error("the node stopped because its store failed: {0}")]
+    Store(Arc<StoreError>),
+    /// The state machine failed or panicked.
+    #[error("the node stopped because its state machine failed: {0}")]
+    StateMachine(Arc<StateMachineError>),
+    /// A part of the node panicked; a store or a transport may have caused it.
+    #[error("the node stopped because its {place} panicked: {message}")]
+    Panicked {
+        /// Which part.
+        place: &'static str,
+        /// What the panic said.
+        message: String,
+    },
+    /// The runtime that was given to the builder ended before the node did.
+    #[error("the node stopped because the runtime it ran on is gone")]
+    RuntimeGone,
+}
+
+/// Which of two worlds the caller of a failed write is in (RULE 6).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// The command is in no log and never will be: propose it again freely.
+    NeverApplied,
+    /// The command may have been applied, or may be later, or never.
+    Unknown,
+}
+
+/// Why a command was not applied, as far as is known. See [`ProposeError::outcome`].
+#[derive(Clone, Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ProposeError {
+    /// Another node leads, or none does. Propose there, or again later.
+    #[error("this node does not lead{}", hint(.leader))]
+    NotLeader {
+        /// Who may.
+        leader: Option<NodeId>,
+    },
+    /// Too much is waiting already. Propose again, later.
+    #[error("the node is overloaded: too many proposals wait")]
+    Overloaded,
+    /// The command is larger than [`crate::config::Config::entry_bytes_max`].
+    #[error("the command has {bytes} bytes, the limit is {bytes_max}")]
+    TooLarge {
+        /// Bytes of the command.
+        bytes: usize,
+        /// The bound.
+        bytes_max: usize,
+    },
+    /// The node lost its leadership before the command was applied.
+    #[error("leadership was lost after entry {appended} was appended; it may still commit")]
+    LeadershipLost {
+        /// The entry of the command.
+        appended: LogId,
+    },
+    /// The deadline passed.
+    #[error("the deadline passed before the command was {}", progress(.appended))]
+    TimedOut {
+        /// The entry of the command, if it was appended: it may still commit.
+        appended: Option<LogId>,
+    },
+    /// The node has stopped, or did so meanwhile.
+    #[error("{reason}")]
+    Stopped {
+        /// Why.
+        reason: StopReason,
+        /// Whether the command may have been appended.
+        outcome: Outcome,
+    },
+}
+
+/// Why a read barrier was not reached. Nothing was changed, so every read may be tried again.
+#[derive(Clone, Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ReadError {
+    /// No leader is known, or it changed meanwhile.
+    #[error("no leader confirmed the read{}", hint(.leader))]
+    NotLeader {
+        /// Who may lead.
+        leader: Option<NodeId>,
+    },
+    /// Too many reads wait already.
+    #[error("the node is overloaded: too many reads wait")]
+    Overloaded,
+    /// The leader did not confirm the read in time.
+    #[error("the read was not confirmed in time")]
+    TimedOut,
+    /// The node has stopped, or did so meanwhile.
+    #[error("{0}")]
+    Stopped(StopReason),
+}
+
+/// Why no snapshot was taken on request.
+#[derive(Clone, Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum SnapshotError {
+    /// The state machine has applied nothing yet.
+    #[error("there is nothing to take a snapshot of: no entry was applied yet")]
+    NothingApplied,
+    /// It could not be written. The node goes on; the log still holds everything.
+    #[error("the snapshot could not be written: {0}")]
+    Failed(String),
+    /// The node has stopped, or did so meanwhile.
+    #[error("{0}")]
+    Stopped(StopReason),
+}
+
+/// Why a node did not start. Nothing was lost by trying.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum StartError {
+    /// The configuration contradicts itself.
+    #[error("invalid configuration: {0}")]
+    Config(#[from] ConfigError),
+    /// The initial membership does not name the node.
+    #[error(
+        "node {node} is not in its own initial membership ({membership}): add it, or give no \
+         initial membership to a node that joins a running group"
+    )]
+    NotAMember {
+        /// The node.
+        node: NodeId,
+        /// What was given.
+        membership: String,
+    },
+    /// The stores hold the data of another node, group or cluster.
+    #[error(
+        "the stores belong to {found}, not to {expected}: give this node its own stores, or start \
+         it under the name they belong to"
+    )]
+    WrongIdentity {
+        /// Whose data it is.
+        found: Box<Identity>,
+        /// Who was to be started.
+        expected: Box<Identity>,
+    },
+    /// The stores hold data and no identity.
+    #[error(
+        "the stores hold data ({what}) but not whose it is: the identity record is lost; keep them \
+         for inspection and bring the node back with empty stores as a new member"
+    )]
+    NoIdentity {
+        /// What they hold.
+        what: String,
+    },
+    /// A store failed, is in use, or is damaged: the error names where.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The stored parts do not fit together.
+    #[error(
+        "the stores are damaged: {0}; keep the directory for inspection, and do not start the node on \
+         it: bring the node back with an intact copy, or as a new member with an empty directory"
+    )]
+    Damaged(#[from] RecoveryError),
+    /// The state machine has applied an entry that the log does not hold.
+    #[error(
+        "the state machine has applied entry {machine}, which the log (through {last}) does not \
+         hold: the two do not belong together, or the log has lost entries"
+    )]
+    MachineAhead {
+        /// What the machine reports.
+        machine: LogId,
+        /// The log's last entry.
+        last: LogId,
+    },
+    /// The state machine could not load its snapshot.
+    #[error("snapshot {snapshot} could not be restored: {reason}")]
+    Restore {
+        /// Which snapshot.
+        snapshot: LogId,
+        /// What the store or the state machine said.
+        reason: StopReason,
+    },
+    /// The state machine failed or panicked when it was told the membership.
+    #[error("{0}")]
+    StateMachine(StopReason),
+    /// The transport could not start: its address may be in use.
+    #[error("the transport{} could not start: {source}", at(.address))]
+    Transport {
+        /// Where it was to listen.
+        address: Option<String>,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// The system refused a thread or a runtime.
+    #[error("the node could not start its threads: {0}")]
+    Thread(io::Error),
+    /// A store, the transport or the state machine panicked meanwhile.
+    #[error("the node panicked while it started")]
+    Panicked,
+}
+
+impl ProposeError {
+    /// Whether the command may have been applied, or may be later.
+    pub fn outcome(&self) -> Outcome {
+        match self {
+            Self::NotLeader { .. } | Self::Overloaded | Self::TooLarge { .. } => {
+                Outcome::NeverApplied
+            }
+            Self::TimedOut { appended: None } => Outcome::NeverApplied,
+            Self::TimedOut { appended: Some(_) } | Self::LeadershipLost { .. } => Outcome::Unknown,
+            Self::Stopped { outcome, .. } => *outcome,
+        }
+    }
+
+    /// Whether the same command, proposed again (here later, or at the leader), may be accepted.
+    ///
+    /// If the [outcome](Self::outcome) is unknown, trying again may apply it twice.
+    pub fn is_retryable(&self) -> bool {
+        !matches!(self, Self::TooLarge { .. })
+    }
+
+    pub(super) fn refused(reason: &Refusal) -> Self {
+        match *reason {
+            Refusal::NotLeader(leader) => Self::NotLeader { leader },
+            Refusal::Overloaded => Self::Overloaded,
+            Refusal::TooLarge { bytes, bytes_max } => Self::TooLarge { bytes, bytes_max },
+            Refusal::TimedOut => Self::TimedOut { appended: None },
+        }
+    }
+}
+
+impl ReadError {
+    pub(super) fn refused(reason: &Refusal) -> Self {
+        match *reason {
+            Refusal::NotLeader(leader) => Self::NotLeader { leader },
+            Refusal::Overloaded | Refusal::TooLarge { .. } => Self::Overloaded,
+            Refusal::TimedOut => Self::TimedOut,
+        }
+    }
+}
+
+fn hint(leader: &Option<NodeId>) -> String {
+    match leader {
+        Some(leader) => format!("; node {leader} may"),
+        None => "; no leader is known".into(),
+    }
+}
+
+fn progress(appended: &Option<LogId>) -> String {
+    match appended {
+        Some(id) => format!("applied; entry {id} may still commit"),
+        None => "appended".into(),
+    }
+}
+
+fn at(address: &Option<String>) -> String {
+    match address {
+        Some(address) => format!(" on {address}"),
+        None => String::new(),
+    }
+}

@@ -1,0 +1,196 @@
+//! What the core wants done, done. One line an effect.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use super::applier::{Job, Progress};
+use super::completion::Completion;
+use super::error::StopReason;
+use super::event_loop::EventLoop;
+use super::events::NodeEvent;
+use super::log_reader::{self, Fetch};
+use super::snapshots::SnapshotJob;
+use crate::consensus::{Effect, Event, Nonsense, Standing, Write};
+use crate::entry::Entry;
+use crate::id::{LogId, NodeId, Term};
+use crate::membership::Membership;
+use crate::message::Message;
+
+impl EventLoop {
+    /// Executes one effect, or queues it for the end of the turn. Never steps the core.
+    pub(super) fn execute(&mut self, effect: Effect) {
+        match effect {
+            Effect::Persist(write) => self.persist(write),
+            Effect::Send(message) => self.send(message),
+            Effect::SendSnapshot { to, term } => self.send_snapshot(to, term),
+            Effect::Fetch {
+                reader,
+                range,
+                bytes_max,
+            } => self.reader.push(Fetch {
+                reader,
+                range,
+                bytes_max,
+            }),
+            Effect::Apply(entries) => self.give_to_machine(entries),
+            Effect::Restore(meta) => self.applier.push(Job::Restore(meta)),
+            Effect::TakeSnapshot => self.take_snapshot(),
+            Effect::Accepted { term, indexes } => {
+                self.counters.proposals_accepted += indexes.end.distance_from(indexes.start);
+                self.waiting.accepted(term, &indexes);
+            }
+            Effect::Refused { count, reason } => {
+                self.counters.proposals_refused += count as u64;
+                self.waiting.refused(count, &reason);
+            }
+            Effect::ReadReady { reads, index } => self.waiting.reads_ready(&reads, index),
+            Effect::ReadFailed { reads, reason } => self.waiting.reads_failed(&reads, &reason),
+            Effect::LeadershipLost { term } => self.waiting.leadership_lost(term),
+            Effect::StatusChanged(standing) => self.standing_changed(standing),
+            Effect::MembershipChanged { at, membership } => {
+                self.membership_changed(at, membership);
+            }
+            Effect::Dropped(nonsense) => self.dropped(nonsense),
+            Effect::Halt(fault) => self.stop_for(StopReason::Fault(fault)),
+        }
+    }
+
+    /// Writes the log in place. Whether there was something to do.
+    pub(super) fn write_log(&mut self) -> bool {
+        let Some((writer, queue)) = self.log.work() else {
+            return false;
+        };
+        let done = writer.perform(queue.make_contiguous());
+        queue.clear();
+        match done {
+            Ok(persisted) => self.on_completion(Completion::Persisted(persisted)),
+            Err(error) => self.stop_for(StopReason::Store(Arc::new(error))),
+        }
+        true
+    }
+
+    /// Reads the log in place. Whether there was something to do.
+    pub(super) fn read_log(&mut self) -> bool {
+        let Some((reader, queue)) = self.reader.work() else {
+            return false;
+        };
+        let wanted = queue.pop_front();
+        let done = wanted.map(|fetch| log_reader::fetch(reader.as_mut(), fetch));
+        if let Some(completion) = done {
+            self.on_completion(completion);
+        }
+        true
+    }
+
+    /// Feeds the state machine in place. Whether there was something to do.
+    pub(super) fn apply(&mut self) -> bool {
+        let Some((applier, queue)) = self.applier.work() else {
+            return false;
+        };
+        let jobs = until_restore(queue);
+        match applier.perform(jobs) {
+            Ok(progress) => self.on_progress(progress),
+            Err(reason) => self.stop_for(reason),
+        }
+        self.lend_for_restore();
+        true
+    }
+
+    /// What the state machine has done: first the answers, then the core, which may let reads go.
+    pub(super) fn on_progress(&mut self, progress: Progress) {
+        for (id, response) in progress.responses {
+            self.waiting.applied(id, response);
+        }
+        if let Some(through) = progress.through {
+            self.applied = through;
+            self.step(Event::Applied(through));
+        }
+        if progress.restored {
+            self.give_snapshot_job(SnapshotJob::Retain);
+        }
+        for frozen in progress.frozen {
+            self.on_frozen(frozen);
+        }
+    }
+
+    /// A snapshot store may block, so a machine that lives here goes to the snapshot thread to be
+    /// restored. What is to be applied after it waits.
+    fn lend_for_restore(&mut self) {
+        let Some((_, queue)) = self.applier.work() else {
+            return;
+        };
+        let Some(Job::Restore(_)) = queue.front() else {
+            return;
+        };
+        if let Some(Job::Restore(meta)) = queue.pop_front()
+            && let Some(applier) = self.applier.lend()
+        {
+            self.give_snapshot_job(SnapshotJob::Restore(applier, meta));
+        }
+    }
+
+    pub(super) fn give_snapshot_job(&mut self, job: SnapshotJob) {
+        // A thread that has failed says so through the completions.
+        let _ = self.snapshots.send(job);
+    }
+
+    fn persist(&mut self, write: Write) {
+        self.counters.writes += 1;
+        self.log.push(write);
+    }
+
+    fn send(&mut self, message: Message) {
+        self.counters.messages_sent += 1;
+        let transport = &self.transport;
+        self.peers
+            .with(message.to, |peer| transport.send(peer, message));
+    }
+
+    fn send_snapshot(&mut self, to: NodeId, term: Term) {
+        let to = self.peers.with(to, Clone::clone);
+        self.give_snapshot_job(SnapshotJob::Send { to, term });
+    }
+
+    fn give_to_machine(&mut self, entries: Vec<Entry>) {
+        self.counters.entries_applied += entries.len() as u64;
+        if let Some(last) = entries.last() {
+            self.waiting.applying(last.index());
+        }
+        self.applier.push(Job::Apply(entries));
+    }
+
+    fn take_snapshot(&mut self) {
+        if self.snapshotting.core_asks() {
+            self.applier.push(Job::TakeSnapshot);
+        }
+    }
+
+    fn standing_changed(&mut self, standing: Standing) {
+        tracing::info!(
+            role = standing.role.as_str(),
+            term = standing.term.get(),
+            leader = standing.leader.map(NodeId::get),
+            "standing changed"
+        );
+        self.standing.send_replace(standing);
+        self.publish(NodeEvent::StandingChanged(standing));
+    }
+
+    fn membership_changed(&mut self, at: LogId, membership: Arc<Membership>) {
+        tracing::info!(%at, %membership, "membership changed");
+        self.peers.learn(&membership);
+        self.publish(NodeEvent::MembershipChanged { at, membership });
+    }
+
+    fn dropped(&mut self, nonsense: Nonsense) {
+        tracing::warn!(?nonsense, "a peer's nonsense was dropped");
+        self.publish(NodeEvent::NonsenseDropped(nonsense));
+    }
+}
+
+/// The jobs before the next restore.
+fn until_restore(queue: &mut VecDeque<Job>) -> VecDeque<Job> {
+    let restore = queue.iter().position(|job| matches!(job, Job::Restore(_)));
+    let rest = queue.split_off(restore.unwrap_or(queue.len()));
+    std::mem::replace(queue, rest)
+}

@@ -1,0 +1,237 @@
+//! What comes in, as events of the core.
+
+use tokio::sync::oneshot;
+
+use super::applier::{Frozen, Job, Progress};
+use super::completion::Completion;
+use super::error::{Outcome, ProposeError, ReadError, SnapshotError, StopReason};
+use super::event_loop::EventLoop;
+use super::events::NodeEvent;
+use super::request::Request;
+use super::snapshots::SnapshotJob;
+use super::snapshotting::SnapshotResult;
+use super::status::{ReadMode, Status};
+use super::waiting::{ReadResult, Slot};
+use crate::consensus::Event;
+use crate::entry::Sealed;
+use crate::message::ReadId;
+use crate::snapshot::SnapshotMeta;
+use crate::transport::Inbound;
+
+impl EventLoop {
+    /// Something that the transport delivered. A message's share of the inbox is given back once
+    /// it was stepped.
+    pub(super) fn on_inbound(&mut self, inbound: Inbound) {
+        match inbound {
+            Inbound::Message(message, _share) => self.step(Event::Received(message)),
+            Inbound::Unreachable(peer) => {
+                tracing::debug!(%peer, "peer unreachable");
+                self.publish(NodeEvent::PeerUnreachable(peer));
+                self.step(Event::Unreachable(peer));
+            }
+            Inbound::SnapshotReceived { from, term, meta } => {
+                tracing::info!(%from, %meta, "snapshot received");
+                self.snapshotting.stored(&meta);
+                let received = meta.clone();
+                self.publish(NodeEvent::SnapshotReceived { from, meta });
+                let meta = received;
+                self.step(Event::SnapshotReceived { from, term, meta });
+            }
+            Inbound::SnapshotSent { to, last, outcome } => match outcome {
+                Ok(()) => {
+                    tracing::info!(%to, %last, "snapshot sent");
+                    self.publish(NodeEvent::SnapshotSent { to, last });
+                    self.step(Event::SnapshotSent { to, last });
+                }
+                Err(detail) => self.on_completion(Completion::SnapshotNotSent { to, detail }),
+            },
+        }
+    }
+
+    /// Something that a thread has done, or that was done in place.
+    pub(super) fn on_completion(&mut self, completion: Completion) {
+        match completion {
+            Completion::Persisted(persisted) => {
+                self.counters.log_syncs += persisted.log_syncs;
+                self.step(Event::Persisted(persisted.through));
+            }
+            Completion::Fetched {
+                reader,
+                from,
+                entries,
+            } => self.step(Event::Fetched {
+                reader,
+                from,
+                entries,
+            }),
+            Completion::FetchPurged { reader } => self.step(Event::FetchPurged { reader }),
+            Completion::Applied(progress) => self.on_progress(progress),
+            Completion::Restored(applier, index) => {
+                self.applier.give_back(applier);
+                self.on_progress(Progress {
+                    through: Some(index),
+                    restored: true,
+                    ..Progress::default()
+                });
+            }
+            Completion::SnapshotWritten(result) => {
+                self.on_snapshot_ended(&result.map_err(SnapshotError::Failed));
+            }
+            Completion::SnapshotNotSent { to, detail } => {
+                tracing::warn!(%to, detail, "snapshot not sent");
+                self.publish(NodeEvent::SnapshotNotSent { to, detail });
+                self.step(Event::SnapshotNotSent { to });
+            }
+            Completion::Failed(reason) => self.stop_for(reason),
+        }
+    }
+
+    /// Everything that the handles asked for: all proposals are one event, and all reads another.
+    pub(super) fn on_requests(&mut self, requests: &mut Vec<Request>) {
+        if requests.is_empty() {
+            return;
+        }
+        let mut proposals = Vec::with_capacity(requests.len());
+        let mut reads = Vec::new();
+        for request in requests.drain(..) {
+            match request {
+                Request::Propose(sealed, slot) => self.take_proposal(sealed, slot, &mut proposals),
+                Request::ProposeMany(many) => {
+                    for (sealed, slot) in many {
+                        self.take_proposal(sealed, slot, &mut proposals);
+                    }
+                }
+                Request::Read(mode, reply) => reads.extend(self.take_read(mode, reply)),
+                Request::Status(reply) => {
+                    // The caller may have gone away.
+                    let _ = reply.send(Box::new(self.status()));
+                }
+                Request::Snapshot(reply) => self.snapshot_asked(reply),
+                Request::Campaign => self.step(Event::CampaignRequested),
+                Request::Shutdown => self.stop_for(StopReason::Shutdown),
+            }
+        }
+        if !proposals.is_empty() {
+            self.step(Event::Proposed(proposals));
+        }
+        if !reads.is_empty() {
+            self.step(Event::ReadsRequested(reads));
+        }
+    }
+
+    /// A view was frozen, or there is nothing to freeze.
+    pub(super) fn on_frozen(&mut self, frozen: Option<Frozen>) {
+        match frozen {
+            Some(frozen) => self.give_snapshot_job(SnapshotJob::Write(frozen)),
+            None => self.on_snapshot_ended(&Err(SnapshotError::NothingApplied)),
+        }
+    }
+
+    /// Answers everybody who waits, and lets go of everything.
+    pub(super) fn finish(mut self, reason: StopReason) -> StopReason {
+        match &reason {
+            StopReason::Shutdown => tracing::info!("node shuts down"),
+            reason => tracing::error!(%reason, "node stops"),
+        }
+        self.stopping
+            .store(true, std::sync::atomic::Ordering::Relaxed);
+        self.transport.stop();
+        self.waiting.fail_all(&reason);
+        self.snapshotting.fail_all(&reason);
+        // Closed first: whatever is not in here now was never accepted into it.
+        self.sources.requests.close();
+        while let Ok(request) = self.sources.requests.try_recv() {
+            request.fail(&reason);
+        }
+        reason
+    }
+
+    fn take_proposal(&mut self, sealed: Sealed, slot: Slot, proposals: &mut Vec<Sealed>) {
+        self.gate.leave(1, sealed.len());
+        if slot.deadline.is_some_and(|deadline| deadline <= self.now) {
+            slot.answer(Err(ProposeError::TimedOut { appended: None }));
+        } else if slot.reply.is_closed() {
+            // The caller gave up while the proposal was queued: nobody is misled if it is dropped.
+        } else {
+            self.waiting.propose(slot);
+            proposals.push(sealed);
+        }
+    }
+
+    fn take_read(&mut self, mode: ReadMode, reply: oneshot::Sender<ReadResult>) -> Option<ReadId> {
+        match mode {
+            ReadMode::Linearizable => Some(self.waiting.read(reply)),
+            ReadMode::Local => {
+                // The caller may have gone away.
+                let _ = reply.send(Ok(self.applied));
+                None
+            }
+        }
+    }
+
+    fn status(&self) -> Status {
+        Status {
+            identity: self.identity,
+            raft: self.raft.status(),
+            counters: self.counters,
+            proposals_waiting: self.waiting.proposals(),
+        }
+    }
+
+    fn snapshot_asked(&mut self, reply: oneshot::Sender<SnapshotResult>) {
+        if self.snapshotting.caller_asks(self.applied, reply) {
+            self.applier.push(Job::TakeSnapshot);
+        }
+    }
+
+    fn on_snapshot_ended(&mut self, result: &SnapshotResult) {
+        let ended = self.snapshotting.ended(result);
+        match result {
+            Ok(meta) => self.on_snapshot_taken(meta.clone()),
+            Err(error) => {
+                let detail = error.to_string();
+                tracing::warn!(detail, "no snapshot was taken");
+                self.publish(NodeEvent::SnapshotFailed { detail });
+                if ended.for_core {
+                    self.step(Event::SnapshotNotTaken);
+                }
+            }
+        }
+        if ended.again {
+            self.applier.push(Job::TakeSnapshot);
+        }
+    }
+
+    fn on_snapshot_taken(&mut self, meta: SnapshotMeta) {
+        tracing::info!(%meta, "snapshot taken");
+        self.publish(NodeEvent::SnapshotTaken(meta.clone()));
+        self.step(Event::SnapshotTaken(meta));
+    }
+}
+
+impl Request {
+    /// Answers a request that the node did not get to.
+    fn fail(self, reason: &StopReason) {
+        let stopped = || {
+            let reason = reason.clone();
+            let outcome = Outcome::NeverApplied;
+            Err(ProposeError::Stopped { reason, outcome })
+        };
+        match self {
+            Self::Propose(_, slot) => slot.answer(stopped()),
+            Self::ProposeMany(many) => {
+                for (_, slot) in many {
+                    slot.answer(stopped());
+                }
+            }
+            Self::Read(_, reply) => {
+                let _ = reply.send(Err(ReadError::Stopped(reason.clone())));
+            }
+            Self::Snapshot(reply) => {
+                let _ = reply.send(Err(SnapshotError::Stopped(reason.clone())));
+            }
+            // Whoever waits for these waits for the stop itself.
+            Self::Status(_) | Self::Campaign | Self::Shutdown => {}
+        }
+    }
+}

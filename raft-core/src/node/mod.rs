@@ -1,0 +1,363 @@
+//! The node: the shell around the core. Channels, tasks, threads and the clock are here, and no
+//! decision of the protocol.
+//!
+//! # The journey of one command
+//!
+//! Each step is one function in one file.
+//!
+//! 1. [`Node::propose`] seals the command with its checksum, on the caller's thread, and puts it
+//!    with a slot for the answer into a bounded queue (`node/request.rs`).
+//! 2. The event loop wakes up, and takes the batch that has gathered (`node/event_loop.rs`:
+//!    `Sources::wait`, `node/inputs.rs`: `on_requests`).
+//! 3. The core gives each command its term and index, and appends it to its view of the log
+//!    (`consensus/leader.rs`: `on_proposed`).
+//! 4. Out of the step come [`Effect::Accepted`], [`Effect::Send`] and [`Effect::Persist`]: the
+//!    network and the disk race each other (`consensus/replication.rs`, `consensus/pending.rs`).
+//! 5. `execute` gives the messages to the transport, and the writes to the log thread
+//!    (`node/execute.rs`).
+//! 6. A follower checks the entries and wants them on its disk; its acknowledgement waits
+//!    (`consensus/follower.rs`, `consensus/pending.rs`).
+//! 7. The log thread makes everything that is queued durable with one sync, and reports once
+//!    (`node/log_writer.rs`); that releases the acknowledgement.
+//! 8. The leader counts the acknowledgements and advances the commit index
+//!    (`consensus/leader.rs`: `advance_commit`).
+//! 9. The apply thread runs the state machine on the committed commands (`node/applier.rs`).
+//! 10. `waiting` finds the slot by index and term: the caller gets the response, or the honest
+//!     error (`node/waiting.rs`).
+//!
+//! # Threads
+//!
+//! | thread | what | when |
+//! |---|---|---|
+//! | `raft-1` | the event loop, and the transport's tasks | unless [`NodeBuilder::runtime`] is given |
+//! | `raft-1-log` | owns the log store and the stable store | they [may block](crate::store::LogStore::may_block) |
+//! | `raft-1-reader` | reads old entries for followers that lag | as `log` |
+//! | `raft-1-apply` | owns the state machine | it [may block](StateMachine::may_block) |
+//! | `raft-1-snapshots` | writes, opens and removes snapshots | always |
+//!
+//! What never blocks is called on the event loop itself: a write on memory stores then costs no hop
+//! between threads at all. Every hand-off takes all that is queued and wakes the other side once;
+//! nothing waits for a batch to fill.
+//!
+//! # The end
+//!
+//! [`Node::shutdown`], the drop of the last handle, a [fault](StopReason::Fault), or a failure of a
+//! store or the state machine ends a node. Everybody who waits is answered first, with the reason;
+//! then the threads are joined and the stores closed; then [`Node::stopped`] resolves. Dropping the
+//! handles does the same in the background.
+//!
+//! [`Effect::Accepted`]: crate::consensus::Effect::Accepted
+//! [`Effect::Send`]: crate::consensus::Effect::Send
+//! [`Effect::Persist`]: crate::consensus::Effect::Persist
+
+mod applier;
+mod assembly;
+mod builder;
+mod clock;
+mod completion;
+mod crew;
+mod entropy;
+mod error;
+mod event_loop;
+mod events;
+mod execute;
+mod hand;
+mod inputs;
+mod launch;
+mod log_reader;
+mod log_writer;
+mod peers;
+mod recover;
+mod request;
+mod snapshots;
+mod snapshotting;
+mod status;
+mod waiting;
+
+pub use builder::NodeBuilder;
+pub use error::{Outcome, ProposeError, ReadError, SnapshotError, StartError, StopReason};
+pub use events::{EventStream, NodeEvent};
+pub use status::{Counters, ReadMode, Status};
+pub use waiting::Applied;
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use tokio::sync::{broadcast, mpsc, oneshot, watch};
+
+use self::clock::Clock;
+use self::request::{ProposalGate, Request};
+use self::waiting::{ProposeResult, Slot};
+use crate::consensus::Standing;
+use crate::entry::Sealed;
+use crate::hard_state::Identity;
+use crate::id::{LogIndex, NodeId};
+use crate::snapshot::SnapshotMeta;
+use crate::state_machine::StateMachine;
+use crate::store::Stores;
+use crate::time::Timestamp;
+use crate::transport::Transport;
+
+/// A handle to a running node. Clone it freely: the node runs until [`Node::shutdown`], or until
+/// the last handle is dropped.
+///
+/// Every method may be called on any thread and any executor. Every future resolves: with a result,
+/// with an error that says what is known, or with the reason why the node stopped (RULE 6).
+#[derive(Clone)]
+pub struct Node {
+    shared: Arc<Shared>,
+}
+
+/// What the handles share.
+struct Shared {
+    identity: Identity,
+    address: Option<String>,
+    clock: Clock,
+    entry_bytes_max: usize,
+    gate: Arc<ProposalGate>,
+    requests: mpsc::UnboundedSender<Request>,
+    standing: watch::Receiver<Standing>,
+    events: broadcast::Sender<NodeEvent>,
+    stopped: watch::Receiver<Option<StopReason>>,
+}
+
+impl Node {
+    /// Begins to build a node from what has no good default.
+    pub fn builder(
+        id: impl Into<NodeId>,
+        stores: Stores,
+        transport: impl Transport,
+        machine: impl StateMachine,
+    ) -> NodeBuilder {
+        NodeBuilder::new(id.into(), stores, Arc::new(transport), Box::new(machine))
+    }
+
+    /// As [`Node::builder`], for parts that were chosen at run time.
+    pub fn builder_boxed(
+        id: impl Into<NodeId>,
+        stores: Stores,
+        transport: Box<dyn Transport>,
+        machine: Box<dyn StateMachine>,
+    ) -> NodeBuilder {
+        NodeBuilder::new(id.into(), stores, Arc::from(transport), machine)
+    }
+
+    /// The node's name.
+    pub fn id(&self) -> NodeId {
+        self.shared.identity.node
+    }
+
+    /// Cluster, group, node and incarnation.
+    pub fn identity(&self) -> Identity {
+        self.shared.identity
+    }
+
+    /// Where the transport listens, if anywhere: with the port that the system chose.
+    pub fn local_address(&self) -> Option<&str> {
+        self.shared.address.as_deref()
+    }
+
+    /// Replicates a command, and returns the response of this node's state machine once it is
+    /// committed and applied. Only a leader takes commands.
+    ///
+    /// Waits as long as the command may still commit; see [`Node::propose_within`]. If the future
+    /// is dropped, the command may be applied or not.
+    ///
+    /// # Errors
+    /// [`ProposeError`], whose [outcome](ProposeError::outcome) says whether the command may have
+    /// been applied all the same.
+    pub async fn propose(&self, command: impl Into<Bytes>) -> Result<Applied, ProposeError> {
+        self.propose_until(command.into(), None).await
+    }
+
+    /// As [`Node::propose`], but waits at most for `deadline` in all.
+    ///
+    /// # Errors
+    /// As [`Node::propose`], and [`ProposeError::TimedOut`]: its outcome is
+    /// [`Outcome::NeverApplied`] only if the command was surely never appended.
+    pub async fn propose_within(
+        &self,
+        command: impl Into<Bytes>,
+        deadline: Duration,
+    ) -> Result<Applied, ProposeError> {
+        let deadline = self.shared.clock.now() + deadline;
+        self.propose_until(command.into(), Some(deadline)).await
+    }
+
+    /// Replicates several commands with one hand-off, in order. There is one result for each; those
+    /// that are accepted stand in the log in the given order.
+    pub async fn propose_many(&self, commands: Vec<Bytes>) -> Vec<Result<Applied, ProposeError>> {
+        let mut batch = Vec::with_capacity(commands.len());
+        let admit = |command| match self.admit(command, None) {
+            Ok((sealed, slot, answer)) => {
+                batch.push((sealed, slot));
+                Ok(answer)
+            }
+            Err(error) => Err(error),
+        };
+        let admitted: Vec<_> = commands.into_iter().map(admit).collect();
+        let lost = self.send_proposals(Request::ProposeMany(batch));
+        let mut results = Vec::with_capacity(admitted.len());
+        for one in admitted {
+            results.push(match one {
+                Ok(answer) => self.answer(answer, lost).await,
+                Err(error) => Err(error),
+            });
+        }
+        results
+    }
+
+    /// Waits until this node's state machine may be read with the freshness of `mode`, and returns
+    /// the index through which it has applied. Works on every member.
+    ///
+    /// # Errors
+    /// [`ReadError`]; nothing was changed, so the read may be tried again.
+    pub async fn read_barrier(&self, mode: ReadMode) -> Result<LogIndex, ReadError> {
+        let (reply, answer) = oneshot::channel();
+        self.ask(Request::Read(mode, reply), answer)
+            .await
+            .unwrap_or_else(|reason| Err(ReadError::Stopped(reason)))
+    }
+
+    /// One consistent view of the node.
+    ///
+    /// # Errors
+    /// The reason, if the node has stopped.
+    pub async fn status(&self) -> Result<Status, StopReason> {
+        let (reply, answer) = oneshot::channel();
+        let status = self.ask(Request::Status(reply), answer).await?;
+        Ok(*status)
+    }
+
+    /// Role, term and known leader, as a value that changes. Cheap to look at: the event loop is
+    /// not asked.
+    pub fn watch(&self) -> watch::Receiver<Standing> {
+        self.shared.standing.clone()
+    }
+
+    /// What happens in the node from now on.
+    pub fn events(&self) -> EventStream {
+        let events = self.shared.events.subscribe();
+        EventStream::new(events, self.shared.stopped.clone())
+    }
+
+    /// Takes a snapshot of everything that is applied now, and returns once it is durable. If there
+    /// is one that contains all of it, that one is returned.
+    ///
+    /// # Errors
+    /// [`SnapshotError`]; the node goes on unless it says otherwise.
+    pub async fn snapshot(&self) -> Result<SnapshotMeta, SnapshotError> {
+        let (reply, answer) = oneshot::channel();
+        self.ask(Request::Snapshot(reply), answer)
+            .await
+            .unwrap_or_else(|reason| Err(SnapshotError::Stopped(reason)))
+    }
+
+    /// Asks for an election now, as if no leader had been heard. For operators and tests; a node
+    /// that leads, or does not vote, ignores it.
+    pub fn campaign(&self) {
+        // A node that has stopped does not campaign.
+        let _ = self.shared.requests.send(Request::Campaign);
+    }
+
+    /// Stops the node, and returns when its threads have ended and its stores are closed. Other
+    /// handles see [`StopReason::Shutdown`]. Stopping twice is fine.
+    ///
+    /// # Errors
+    /// The reason, if the node had stopped, or stopped meanwhile, for another one.
+    pub async fn shutdown(&self) -> Result<(), StopReason> {
+        // If it cannot be asked any more, it has stopped or is about to.
+        let _ = self.shared.requests.send(Request::Shutdown);
+        match self.stopped().await {
+            StopReason::Shutdown => Ok(()),
+            reason => Err(reason),
+        }
+    }
+
+    /// Resolves when the node has stopped, with the reason.
+    pub async fn stopped(&self) -> StopReason {
+        let mut stopped = self.shared.stopped.clone();
+        match stopped.wait_for(Option::is_some).await {
+            Ok(reason) => reason.clone().unwrap_or(StopReason::RuntimeGone),
+            Err(_) => StopReason::RuntimeGone,
+        }
+    }
+
+    fn new(shared: Shared) -> Self {
+        Self {
+            shared: Arc::new(shared),
+        }
+    }
+
+    async fn propose_until(&self, command: Bytes, deadline: Option<Timestamp>) -> ProposeResult {
+        let (sealed, slot, answer) = self.admit(command, deadline)?;
+        let lost = self.send_proposals(Request::Propose(sealed, slot));
+        self.answer(answer, lost).await
+    }
+
+    /// Checks and seals a command, on the caller's thread.
+    fn admit(
+        &self,
+        command: Bytes,
+        deadline: Option<Timestamp>,
+    ) -> Result<(Sealed, Slot, oneshot::Receiver<ProposeResult>), ProposeError> {
+        let (bytes, bytes_max) = (command.len(), self.shared.entry_bytes_max);
+        if bytes > bytes_max {
+            return Err(ProposeError::TooLarge { bytes, bytes_max });
+        }
+        if !self.shared.gate.enter(bytes) {
+            return Err(ProposeError::Overloaded);
+        }
+        let (reply, answer) = oneshot::channel();
+        Ok((Sealed::command(command), Slot { reply, deadline }, answer))
+    }
+
+    /// Sends proposals, and returns what has become of them if no answer comes. Where they cannot be
+    /// sent, their slots are dropped here, so that no answer is waited for.
+    fn send_proposals(&self, request: Request) -> Outcome {
+        match self.shared.requests.send(request) {
+            Ok(()) => Outcome::Unknown,
+            Err(_) => Outcome::NeverApplied,
+        }
+    }
+
+    /// Waits for a proposal's answer. `lost` is the outcome if there will be none.
+    async fn answer(
+        &self,
+        answer: oneshot::Receiver<ProposeResult>,
+        lost: Outcome,
+    ) -> ProposeResult {
+        match answer.await {
+            Ok(result) => result,
+            Err(_) => Err(ProposeError::Stopped {
+                reason: self.stopped().await,
+                outcome: lost,
+            }),
+        }
+    }
+
+    /// Asks the event loop, and waits for its answer or its end.
+    async fn ask<T>(
+        &self,
+        request: Request,
+        answer: oneshot::Receiver<T>,
+    ) -> Result<T, StopReason> {
+        // If it cannot be sent, its slot is dropped, and the answer says so.
+        let _ = self.shared.requests.send(request);
+        match answer.await {
+            Ok(answer) => Ok(answer),
+            Err(_) => Err(self.stopped().await),
+        }
+    }
+}
+
+impl fmt::Debug for Node {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Node")
+            .field("id", &self.id())
+            .field("standing", &*self.shared.standing.borrow())
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,301 @@
+//! What happens to the stores before a node starts: whose they are, and what they hold.
+//!
+//! The order matters, for a crash may come between any two steps:
+//!
+//! 1. Whose stores are these? Empty ones are claimed: the identity is durable before anything else.
+//! 2. Stores that hold nothing but their identity take the initial membership as entry one. After a
+//!    crash before that entry was durable they still count as empty, so the next start repeats it.
+//!    From the first entry, term or snapshot on, an initial membership is ignored.
+//! 3. The newest snapshot that opens is the base. A log that does not hold its last entry (the node
+//!    was killed between receiving the snapshot and purging the log) continues right after it.
+//! 4. Every entry is read once, verified against its predecessor, and shown to the core.
+//! 5. The state machine restores the base, unless it has kept a later state by itself.
+
+use std::sync::Arc;
+
+use super::applier::{Applier, Position};
+use super::entropy::entropy;
+use super::error::StartError;
+use crate::config::Config;
+use crate::consensus::Recovery;
+use crate::entry::{Entry, Payload, Sealed};
+use crate::hard_state::{HardState, Identity};
+use crate::id::{ChainLink, ClusterId, GroupId, Incarnation, LogId, LogIndex, NodeId, Term};
+use crate::membership::Membership;
+use crate::snapshot::SnapshotMeta;
+use crate::state_machine::StateMachine;
+use crate::store::{
+    LogBounds, LogReader, LogStore, SnapshotStore, StableRecord, StableStore, StoreError, Stores,
+};
+use crate::time::ClusterTime;
+
+/// Who is to be started.
+#[derive(Clone, Debug)]
+pub(super) struct Who {
+    pub(super) cluster: ClusterId,
+    pub(super) group: GroupId,
+    pub(super) node: NodeId,
+    pub(super) initial_membership: Option<Membership>,
+}
+
+/// Everything that was found, ready to run.
+pub(super) struct Recovered {
+    pub(super) identity: Identity,
+    pub(super) recovery: Recovery,
+    /// What the state machine already holds.
+    pub(super) applied: LogIndex,
+    pub(super) log: Box<dyn LogStore>,
+    pub(super) stable: Box<dyn StableStore>,
+    pub(super) reader: Box<dyn LogReader>,
+    pub(super) snapshots: Arc<dyn SnapshotStore>,
+    pub(super) newest_snapshot: Option<SnapshotMeta>,
+    pub(super) applier: Applier,
+}
+
+/// Reads the log in pieces of this size.
+const SCAN_BYTES: usize = 1 << 20;
+/// How errors name the log where it contradicts itself.
+const LOG: &str = "log";
+
+/// Prepares the stores and the state machine. Blocks.
+pub(super) fn recover(
+    who: &Who,
+    config: &Config,
+    stores: Stores,
+    machine: Box<dyn StateMachine>,
+) -> Result<Recovered, StartError> {
+    let Stores {
+        mut log,
+        mut stable,
+        snapshots,
+    } = stores;
+    let list = snapshots.list()?;
+    let hard_state = HardState::load(stable.as_ref())?;
+    let contents = contents(log.as_ref(), hard_state, &list)?;
+    let identity = claim(who, stable.as_mut(), contents.as_deref())?;
+    if contents.is_none() {
+        bootstrap(who, log.as_mut())?;
+    }
+    let purged = log.bounds()?.purged;
+    let base = newest_usable(snapshots.as_ref(), list, purged.id)?;
+    let mut reader = log.reader()?;
+    if let Some(base) = &base {
+        align(log.as_mut(), reader.as_mut(), base.header.last)?;
+    }
+    let kept = machine.last_applied();
+    let bounds = log.bounds()?;
+    let hard_state = hard_state.unwrap_or_default();
+    let mut scan = Scan {
+        recovery: Recovery::new(config, hard_state, base.clone(), bounds.purged)?,
+        position: base
+            .as_ref()
+            .map_or_else(Position::default, |base| Position::after(&base.header)),
+        kept,
+    };
+    scan.read_all(reader.as_mut(), &bounds)?;
+    let Scan {
+        recovery, position, ..
+    } = scan;
+    let applied = position.last.id.index;
+    let mut applier = Applier::new(machine, position, Arc::clone(&snapshots));
+    match &base {
+        Some(base) if kept.is_none_or(|id| id.index < base.id().index) => {
+            let snapshot = base.id();
+            let restored = applier.restore(base);
+            restored.map_err(|reason| StartError::Restore { snapshot, reason })?;
+        }
+        Some(_) | None => applier
+            .tell_membership()
+            .map_err(StartError::StateMachine)?,
+    }
+    tracing::info!(%identity, %applied, "stores recovered");
+    Ok(Recovered {
+        identity,
+        recovery,
+        applied,
+        log,
+        stable,
+        reader,
+        snapshots,
+        newest_snapshot: base,
+        applier,
+    })
+}
+
+/// What the stores hold besides an identity; `None` if nothing.
+fn contents(
+    log: &dyn LogStore,
+    hard_state: Option<HardState>,
+    snapshots: &[SnapshotMeta],
+) -> Result<Option<String>, StartError> {
+    let bounds = log.bounds()?;
+    Ok(if let Some(newest) = snapshots.first() {
+        Some(newest.to_string())
+    } else if bounds.last != ChainLink::ORIGIN {
+        Some(format!("a log through entry {}", bounds.last.id))
+    } else {
+        hard_state.map(|hard_state| hard_state.to_string())
+    })
+}
+
+/// Checks whose stores these are, and claims empty ones.
+fn claim(
+    who: &Who,
+    stable: &mut dyn StableStore,
+    contents: Option<&str>,
+) -> Result<Identity, StartError> {
+    let expected = |incarnation| Identity {
+        cluster: who.cluster,
+        group: who.group,
+        node: who.node,
+        incarnation,
+    };
+    match (Identity::load(stable)?, contents) {
+        (Some(found), _) if found == expected(found.incarnation) => Ok(found),
+        (Some(found), _) => Err(StartError::WrongIdentity {
+            found: Box::new(found),
+            expected: Box::new(expected(found.incarnation)),
+        }),
+        (None, Some(what)) => Err(StartError::NoIdentity { what: what.into() }),
+        (None, None) => {
+            let identity = expected(Incarnation::new(entropy()));
+            identity.save(stable)?;
+            Ok(identity)
+        }
+    }
+}
+
+/// Makes the initial membership the first entry of an empty log.
+fn bootstrap(who: &Who, log: &mut dyn LogStore) -> Result<(), StartError> {
+    let Some(membership) = who.initial_membership.clone() else {
+        tracing::warn!(
+            node = %who.node,
+            "empty stores and no initial membership: the node waits to be added to a group"
+        );
+        return Ok(());
+    };
+    tracing::info!(node = %who.node, %membership, "empty stores: begins with this membership");
+    let payload = Payload::membership(membership).map_err(|error| StoreError::Misuse {
+        place: LOG.into(),
+        detail: error.to_string(),
+    })?;
+    let term = Term::ZERO.next();
+    let first = Entry::new(
+        ChainLink::ORIGIN,
+        term,
+        ClusterTime::ZERO,
+        Sealed::new(payload),
+    );
+    log.append(&[first])?;
+    log.sync()?;
+    Ok(())
+}
+
+/// The newest snapshot that can be opened, if the log continues it.
+fn newest_usable(
+    snapshots: &dyn SnapshotStore,
+    list: Vec<SnapshotMeta>,
+    purged: LogId,
+) -> Result<Option<SnapshotMeta>, StartError> {
+    let mut damage = None;
+    let reaches = |meta: &SnapshotMeta| meta.id().index >= purged.index;
+    for meta in list.into_iter().filter(reaches) {
+        match snapshots.open(meta.id()) {
+            Ok(_) => return Ok(Some(meta)),
+            Err(error) if error.is_damage() => {
+                tracing::warn!(%error, "a snapshot is damaged: the one before it is tried");
+                damage.get_or_insert(error);
+            }
+            Err(error) => return Err(error.into()),
+        }
+    }
+    match damage {
+        // Without it the log alone would not be the whole history.
+        Some(error) if purged != LogId::ORIGIN => Err(error.into()),
+        _ => Ok(None),
+    }
+}
+
+/// Lets the log continue right after `base`, unless it holds exactly that entry.
+fn align(
+    log: &mut dyn LogStore,
+    reader: &mut dyn LogReader,
+    base: ChainLink,
+) -> Result<(), StartError> {
+    let bounds = log.bounds()?;
+    let at = base.id.index;
+    if at == bounds.purged.id.index {
+        return if bounds.purged == base {
+            Ok(())
+        } else {
+            let detail = format!("the snapshot there ends with {base}");
+            Err(StoreError::damaged(LOG, bounds.purged.to_string(), &detail).into())
+        };
+    }
+    let held = if bounds.range().contains(&at) {
+        let entries = reader.read(at..at.next(), SCAN_BYTES)?;
+        entries.first().map(Entry::link)
+    } else {
+        None
+    };
+    if held != Some(base) {
+        tracing::info!(%base, "the log continues after the snapshot");
+        log.purge_prefix(base)?;
+        log.sync()?;
+    }
+    Ok(())
+}
+
+/// The one pass over the stored log.
+struct Scan {
+    recovery: Recovery,
+    /// Where the state machine stands, as far as it was scanned.
+    position: Position,
+    /// The last command that the state machine kept by itself.
+    kept: Option<LogId>,
+}
+
+impl Scan {
+    fn read_all(
+        &mut self,
+        reader: &mut dyn LogReader,
+        bounds: &LogBounds,
+    ) -> Result<(), StartError> {
+        if let Some(machine) = self.kept.filter(|id| id.index > bounds.last.id.index) {
+            let last = bounds.last.id;
+            return Err(StartError::MachineAhead { machine, last });
+        }
+        let mut range = bounds.range();
+        let mut last = bounds.purged;
+        while !range.is_empty() {
+            let entries = reader.read(range.clone(), SCAN_BYTES)?;
+            if entries.is_empty() {
+                let what = format!("entry {}", range.start);
+                return Err(StoreError::damaged(LOG, what, &"it is not there").into());
+            }
+            for entry in entries {
+                range.start = range.start.next();
+                last = entry.link();
+                self.see(entry, bounds.last.id)?;
+            }
+        }
+        if last != bounds.last {
+            let detail = format!("entry {last} was read there");
+            return Err(StoreError::damaged(LOG, bounds.last.to_string(), &detail).into());
+        }
+        Ok(())
+    }
+
+    fn see(&mut self, entry: Entry, last: LogId) -> Result<(), StartError> {
+        if let Some(machine) = self.kept {
+            if entry.index() == machine.index && entry.id() != machine {
+                return Err(StartError::MachineAhead { machine, last });
+            }
+            let at = entry.index();
+            if at <= machine.index && at > self.position.last.id.index {
+                self.position.advance(&entry);
+            }
+        }
+        Ok(self.recovery.replay(entry)?)
+    }
+}

@@ -1,0 +1,131 @@
+//! The snapshot thread: everything about snapshots that may block.
+
+use std::fmt;
+use std::io::{self, Write};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use tokio::sync::mpsc;
+
+use super::applier::{Applier, Frozen};
+use super::completion::Completion;
+use crate::id::{NodeId, Term};
+use crate::membership::Peer;
+use crate::snapshot::SnapshotMeta;
+use crate::store::SnapshotStore;
+use crate::transport::{OutboundSnapshot, Transport};
+
+/// Something to do.
+pub(super) enum SnapshotJob {
+    /// Write out a view, then remove what is too old.
+    Write(Frozen),
+    /// Open the newest snapshot and give it to the transport.
+    Send { to: Peer, term: Term },
+    /// Restore a machine that lives on the event loop, and give it back.
+    Restore(Box<Applier>, SnapshotMeta),
+    /// Remove what is too old.
+    Retain,
+}
+
+/// What the thread works with.
+pub(super) struct SnapshotWorker {
+    pub(super) snapshots: Arc<dyn SnapshotStore>,
+    pub(super) transport: Arc<dyn Transport>,
+    pub(super) retained: usize,
+    /// Set when the node stops: a long write is given up.
+    pub(super) stopping: Arc<AtomicBool>,
+}
+
+/// The snapshot thread: one job after the other.
+pub(super) fn run(
+    worker: &SnapshotWorker,
+    mut queue: mpsc::UnboundedReceiver<SnapshotJob>,
+    completions: &mpsc::UnboundedSender<Completion>,
+) {
+    while let Some(job) = queue.blocking_recv() {
+        let completion = match job {
+            SnapshotJob::Write(frozen) => Some(Completion::SnapshotWritten(worker.write(frozen))),
+            SnapshotJob::Send { to, term } => worker.send(&to, term),
+            SnapshotJob::Restore(applier, meta) => Some(worker.restore(applier, &meta)),
+            SnapshotJob::Retain => {
+                worker.retain();
+                None
+            }
+        };
+        if let Some(completion) = completion {
+            // If the event loop is gone, the queue ends as well.
+            let _ = completions.send(completion);
+        }
+    }
+}
+
+impl SnapshotWorker {
+    /// A snapshot that cannot be written loses nothing, so the node goes on and tries again later.
+    fn write(&self, (header, view): Frozen) -> Result<SnapshotMeta, String> {
+        let text = |error: &dyn fmt::Display| format!("snapshot {}: {error}", header.last.id);
+        let sink = self.snapshots.create(&header).map_err(|e| text(&e))?;
+        let stopping = &self.stopping;
+        let mut out = Interruptible { sink, stopping };
+        view.write(&mut out).map_err(|e| text(&e))?;
+        out.flush().map_err(|e| text(&e))?;
+        let meta = out.sink.finish().map_err(|e| text(&e))?;
+        self.retain();
+        Ok(meta)
+    }
+
+    fn send(&self, to: &Peer, term: Term) -> Option<Completion> {
+        match self.newest() {
+            Ok(snapshot) => {
+                let (meta, data) = snapshot;
+                tracing::info!(to = %to.id, %meta, "sending a snapshot");
+                let outbound = OutboundSnapshot { term, meta, data };
+                self.transport.send_snapshot(to, outbound);
+                None
+            }
+            Err(detail) => Some(not_sent(to.id, detail)),
+        }
+    }
+
+    fn newest(&self) -> Result<(SnapshotMeta, Box<dyn io::Read + Send>), String> {
+        let list = self.snapshots.list().map_err(|error| error.to_string())?;
+        let newest = list.first().ok_or("there is no snapshot yet")?;
+        let opened = self.snapshots.open(newest.id());
+        opened.map_err(|error| error.to_string())
+    }
+
+    fn restore(&self, mut applier: Box<Applier>, meta: &SnapshotMeta) -> Completion {
+        match applier.restore(meta) {
+            Ok(index) => Completion::Restored(applier, index),
+            Err(reason) => Completion::Failed(reason),
+        }
+    }
+
+    fn retain(&self) {
+        if let Err(error) = self.snapshots.retain(self.retained) {
+            tracing::warn!(%error, "old snapshots could not be removed");
+        }
+    }
+}
+
+fn not_sent(to: NodeId, detail: String) -> Completion {
+    Completion::SnapshotNotSent { to, detail }
+}
+
+/// Writes until the node stops.
+struct Interruptible<'a, W> {
+    sink: W,
+    stopping: &'a AtomicBool,
+}
+
+impl<W: Write> Write for Interruptible<'_, W> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        if self.stopping.load(Ordering::Relaxed) {
+            return Err(io::Error::other("the node is stopping"));
+        }
+        self.sink.write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.sink.flush()
+    }
+}

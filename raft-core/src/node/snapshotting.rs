@@ -1,0 +1,154 @@
+//! Which snapshot is being taken, and who waits for it.
+
+use tokio::sync::oneshot;
+
+use super::error::{SnapshotError, StopReason};
+use crate::id::LogIndex;
+use crate::snapshot::SnapshotMeta;
+
+pub(super) type SnapshotResult = Result<SnapshotMeta, SnapshotError>;
+type Reply = oneshot::Sender<SnapshotResult>;
+
+/// At most one snapshot is taken at a time. Callers that come meanwhile wait for the next one,
+/// which contains everything that was applied when they asked.
+#[derive(Debug, Default)]
+pub(super) struct Snapshotting {
+    newest: Option<SnapshotMeta>,
+    in_progress: bool,
+    /// The core waits to hear of the one in progress.
+    for_core: bool,
+    waiting: Vec<Reply>,
+    waiting_for_next: Vec<Reply>,
+}
+
+/// What follows from a snapshot's end.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Ended {
+    /// The core had asked for it.
+    pub(super) for_core: bool,
+    /// Another one must be taken.
+    pub(super) again: bool,
+}
+
+impl Snapshotting {
+    pub(super) fn new(newest: Option<SnapshotMeta>) -> Self {
+        Self {
+            newest,
+            ..Self::default()
+        }
+    }
+
+    /// A snapshot is in our store, taken here or received.
+    pub(super) fn stored(&mut self, meta: &SnapshotMeta) {
+        let newer = |newest: &SnapshotMeta| newest.id().index < meta.id().index;
+        if self.newest.as_ref().is_none_or(newer) {
+            self.newest = Some(meta.clone());
+        }
+    }
+
+    /// The core wants one. Whether it must be begun.
+    #[must_use]
+    pub(super) fn core_asks(&mut self) -> bool {
+        self.for_core = true;
+        !std::mem::replace(&mut self.in_progress, true)
+    }
+
+    /// A caller wants one that contains everything `applied`. Whether it must be begun.
+    #[must_use]
+    pub(super) fn caller_asks(&mut self, applied: LogIndex, reply: Reply) -> bool {
+        if let Some(newest) = self
+            .newest
+            .as_ref()
+            .filter(|meta| meta.id().index >= applied)
+        {
+            // The caller may have gone away.
+            let _ = reply.send(Ok(newest.clone()));
+            return false;
+        }
+        if self.in_progress {
+            self.waiting_for_next.push(reply);
+            return false;
+        }
+        self.waiting.push(reply);
+        self.in_progress = true;
+        true
+    }
+
+    /// The one in progress has ended.
+    pub(super) fn ended(&mut self, result: &SnapshotResult) -> Ended {
+        if let Ok(meta) = result {
+            self.stored(meta);
+        }
+        for reply in std::mem::take(&mut self.waiting) {
+            // The caller may have gone away.
+            let _ = reply.send(result.clone());
+        }
+        self.waiting = std::mem::take(&mut self.waiting_for_next);
+        self.in_progress = !self.waiting.is_empty();
+        Ended {
+            for_core: std::mem::take(&mut self.for_core),
+            again: self.in_progress,
+        }
+    }
+
+    /// The node stops: answers everybody.
+    pub(super) fn fail_all(&mut self, reason: &StopReason) {
+        for reply in self
+            .waiting
+            .drain(..)
+            .chain(self.waiting_for_next.drain(..))
+        {
+            // The caller may have gone away.
+            let _ = reply.send(Err(SnapshotError::Stopped(reason.clone())));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::Arc;
+
+    use crate::id::{ChainLink, LogId, Term};
+    use crate::membership::Membership;
+    use crate::snapshot::SnapshotHeader;
+    use crate::time::ClusterTime;
+
+    fn meta(index: u64) -> SnapshotMeta {
+        let id = LogId::new(Term::new(1), LogIndex::new(index));
+        SnapshotMeta {
+            header: SnapshotHeader {
+                last: ChainLink { id, checksum: 0 },
+                time: ClusterTime::ZERO,
+                membership: Arc::new(Membership::of_voters([(1, "a")]).unwrap()),
+                membership_at: id,
+            },
+            size: 0,
+            checksum: 0,
+        }
+    }
+
+    #[test]
+    fn who_asks_while_one_is_taken_gets_the_next() {
+        let mut snapshotting = Snapshotting::new(None);
+        assert!(snapshotting.core_asks());
+        let (reply, mut answer) = oneshot::channel();
+        assert!(!snapshotting.caller_asks(LogIndex::new(7), reply));
+        let ended = snapshotting.ended(&Ok(meta(5)));
+        assert_eq!((ended.for_core, ended.again), (true, true));
+        assert!(answer.try_recv().is_err());
+        let ended = snapshotting.ended(&Ok(meta(7)));
+        assert_eq!((ended.for_core, ended.again), (false, false));
+        assert_eq!(answer.try_recv().unwrap().unwrap(), meta(7));
+    }
+
+    #[test]
+    fn a_snapshot_that_is_there_already_is_not_taken_again() {
+        let mut snapshotting = Snapshotting::new(Some(meta(7)));
+        let (reply, mut answer) = oneshot::channel();
+        assert!(!snapshotting.caller_asks(LogIndex::new(7), reply));
+        assert_eq!(answer.try_recv().unwrap().unwrap(), meta(7));
+        let (reply, _answer) = oneshot::channel();
+        assert!(snapshotting.caller_asks(LogIndex::new(8), reply));
+    }
+}

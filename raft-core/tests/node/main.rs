@@ -1,0 +1,19 @@
+//! Whole nodes: on memory stores and a network within the process, with time that passes only when
+//! everybody waits, unless a test is about threads that block.
+
+#[cfg(test)]
+mod cluster;
+#[cfg(test)]
+mod failures;
+#[cfg(test)]
+mod limits;
+#[cfg(test)]
+mod snapshots;
+#[cfg(test)]
+mod start;
+#[cfg(test)]
+mod support;
+#[cfg(test)]
+mod threads;
+#[cfg(test)]
+mod typed;
