@@ -13,8 +13,8 @@ use redb::{
 use tracing::warn;
 
 use crate::config::RedbConfig;
-use crate::error::Failure;
-use crate::layout::{self, ENTRIES, RECORDS, STORE_NAME};
+use crate::error::{Failure, guarded};
+use crate::layout::{self, ENTRIES, RECORDS, STORE_NAME, StableRecords};
 use crate::reader::read_entry;
 
 /// The one group of today.
@@ -43,7 +43,7 @@ pub(crate) fn create(
     backend: impl StorageBackend,
     config: &RedbConfig,
 ) -> Result<(), StoreError> {
-    let write = || -> Result<(), Failure> {
+    guarded(place, "create", || {
         let database = builder(config).create_with_backend(backend)?;
         let transaction = database.begin_write()?;
         transaction.open_table(ENTRIES)?;
@@ -51,12 +51,13 @@ pub(crate) fn create(
         records.insert(STORE_NAME, layout::encode_store(0).as_slice())?;
         let log = layout::encode_log(GROUP, LogBounds::default());
         records.insert(layout::log_name(GROUP).as_str(), log.as_slice())?;
+        let stable = layout::encode_stable(place, GROUP, &StableRecords::new())?;
+        records.insert(layout::stable_name(GROUP).as_str(), stable.as_slice())?;
         drop(records);
         transaction.commit()?;
         database.close()?;
         Ok(())
-    };
-    write().map_err(|failure| failure.into_store_error(place, "create"))
+    })
 }
 
 impl Database {
@@ -68,16 +69,15 @@ impl Database {
         lock: DirectoryLock,
         floor: impl FnOnce(u64, &DirectoryLock) -> Result<Floor, StoreError>,
     ) -> Result<Self, StoreError> {
-        let explain = |failure: Failure| failure.into_store_error(&place, "open");
-        let redb = open_verified(&place, backend, config).map_err(explain)?;
-        let read = || -> Result<(u64, LogBounds), Failure> {
+        let (redb, commits, bounds) = guarded(&place, "open", || {
+            let redb = open_verified(&place, backend, config)?;
             let transaction = redb.begin_read()?;
             let commits = layout::decode_store(&place, &record(&transaction, &place, STORE_NAME)?)?;
             let bounds = bounds(&transaction, &place)?;
             cross_check(&transaction, &place, bounds)?;
-            Ok((commits, bounds))
-        };
-        let (commits, bounds) = read().map_err(explain)?;
+            drop(transaction);
+            Ok((redb, commits, bounds))
+        })?;
         let mut floor = floor(commits, &lock)?;
         let last = bounds.last;
         check_floor(&place, floor.mark(), FloorMark { commits, last })?;
@@ -107,8 +107,9 @@ impl Database {
         operation: &'static str,
         read: impl FnOnce(&ReadTransaction, &str) -> Result<T, Failure>,
     ) -> Result<T, StoreError> {
-        let begin_and_read = || read(&self.redb.begin_read()?, &self.place);
-        begin_and_read().map_err(|failure| failure.into_store_error(&self.place, operation))
+        guarded(&self.place, operation, || {
+            read(&self.redb.begin_read()?, &self.place)
+        })
     }
 
     /// Commits a change, durably: one transaction, one sync. Then raises the floor.
@@ -124,7 +125,7 @@ impl Database {
             return Err(StoreError::io(&self.place, operation)(source));
         }
         let commits = writer.commits + 1;
-        let commit = || -> Result<(), Failure> {
+        guarded(&self.place, operation, || {
             let mut transaction = self.redb.begin_write()?;
             transaction.set_durability(Durability::Immediate)?;
             (change.apply)(&transaction)?;
@@ -133,8 +134,7 @@ impl Database {
             drop(records);
             transaction.commit()?;
             Ok(())
-        };
-        commit().map_err(|failure| failure.into_store_error(&self.place, operation))?;
+        })?;
         writer.commits = commits;
         writer.last = change.last.unwrap_or(writer.last);
         let last = writer.last;
@@ -148,9 +148,7 @@ impl Database {
 
     /// Gives space that was freed back to the file system.
     pub(crate) fn compact(&mut self) -> Result<bool, StoreError> {
-        let compact = |redb: &mut redb::Database| Ok(redb.compact()?);
-        compact(&mut self.redb)
-            .map_err(|failure: Failure| failure.into_store_error(&self.place, "compact"))
+        guarded(&self.place, "compact", || Ok(self.redb.compact()?))
     }
 
     fn writer(&self) -> MutexGuard<'_, Writer> {
@@ -186,12 +184,8 @@ impl fmt::Debug for Database {
     }
 }
 
-/// A record's sealed value. Every record that is asked for here was written at the creation.
-pub(crate) fn record(
-    transaction: &ReadTransaction,
-    place: &str,
-    name: &str,
-) -> Result<Vec<u8>, Failure> {
+/// A record's sealed value. Every record is written when the database is created.
+fn record(transaction: &ReadTransaction, place: &str, name: &str) -> Result<Vec<u8>, Failure> {
     let records = transaction.open_table(RECORDS)?;
     let Some(value) = records.get(name)? else {
         return Err(StoreError::damaged(place, name, &"the record is missing").into());
@@ -203,6 +197,15 @@ pub(crate) fn record(
 pub(crate) fn bounds(transaction: &ReadTransaction, place: &str) -> Result<LogBounds, Failure> {
     let sealed = record(transaction, place, &layout::log_name(GROUP))?;
     Ok(layout::decode_log(place, GROUP, &sealed)?)
+}
+
+/// The stable records.
+pub(crate) fn stable_records(
+    transaction: &ReadTransaction,
+    place: &str,
+) -> Result<StableRecords, Failure> {
+    let sealed = record(transaction, place, &layout::stable_name(GROUP))?;
+    Ok(layout::decode_stable(place, GROUP, &sealed)?)
 }
 
 fn builder(config: &RedbConfig) -> redb::Builder {

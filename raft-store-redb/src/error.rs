@@ -1,6 +1,8 @@
 //! What redb says, in the words of the contract.
 
+use std::any::Any;
 use std::io;
+use std::panic::{self, AssertUnwindSafe};
 
 use raft_core::store::StoreError;
 
@@ -42,13 +44,38 @@ from_redb!(
 );
 
 impl Failure {
-    /// The contract's error. `place` is the database's file, `operation` what was attempted.
+    /// The contract's error.
     pub(crate) fn into_store_error(self, place: &str, operation: &'static str) -> StoreError {
         match self {
             Self::Store(error) => error,
             Self::Redb(error) => translate(*error, place, operation),
         }
     }
+}
+
+/// Runs an access to the database. `place` is its file, `operation` what is attempted.
+///
+/// A panic becomes damage. redb verifies its pages when a database is opened, and trusts them from
+/// then on: one that changes on the medium afterwards makes it index out of range. Nothing of ours
+/// is left half changed by that: reading changes nothing, and a failed commit ends the store's use.
+pub(crate) fn guarded<T>(
+    place: &str,
+    operation: &'static str,
+    access: impl FnOnce() -> Result<T, Failure>,
+) -> Result<T, StoreError> {
+    match panic::catch_unwind(AssertUnwindSafe(access)) {
+        Ok(result) => result.map_err(|failure| failure.into_store_error(place, operation)),
+        Err(panicked) => {
+            let detail = format!("redb panicked: {}", message(&*panicked));
+            Err(StoreError::damaged(place, "the pages", &detail))
+        }
+    }
+}
+
+fn message(panicked: &(dyn Any + Send)) -> &str {
+    let text = panicked.downcast_ref::<String>().map(String::as_str);
+    text.or_else(|| panicked.downcast_ref::<&str>().copied())
+        .unwrap_or("without a message")
 }
 
 fn translate(error: redb::Error, place: &str, operation: &'static str) -> StoreError {

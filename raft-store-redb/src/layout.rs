@@ -1,7 +1,10 @@
 //! Tables, keys and values. See the crate's documentation.
 
+use std::collections::BTreeMap;
+
+use raft_core::codec;
 use raft_core::id::{ChainLink, GroupId, LogId, LogIndex, Term};
-use raft_core::store::{LogBounds, StableKey, StoreError};
+use raft_core::store::{LogBounds, StoreError};
 use redb::TableDefinition;
 
 /// Group and index to record.
@@ -12,6 +15,9 @@ pub(crate) const RECORDS: TableDefinition<'_, &str, &[u8]> = TableDefinition::ne
 /// The version that this build writes, and the only one it reads.
 const VERSION: u32 = 1;
 
+/// Stable records by the names of their keys.
+pub(crate) type StableRecords = BTreeMap<String, Vec<u8>>;
+
 /// The record of the whole store.
 pub(crate) const STORE_NAME: &str = "store";
 
@@ -20,9 +26,9 @@ pub(crate) fn log_name(group: GroupId) -> String {
     format!("log/{:020}", group.get())
 }
 
-/// The record of a group's stable value.
-pub(crate) fn stable_name(group: GroupId, key: StableKey) -> String {
-    format!("stable/{:020}/{}", group.get(), key.name())
+/// The record of a group's stable values.
+pub(crate) fn stable_name(group: GroupId) -> String {
+    format!("stable/{:020}", group.get())
 }
 
 /// The key of an entry.
@@ -31,18 +37,14 @@ pub(crate) fn entry_key(group: GroupId, index: LogIndex) -> (u64, u64) {
 }
 
 /// Puts the checksum behind a value.
-pub(crate) fn seal(name: &str, mut value: Vec<u8>) -> Vec<u8> {
+fn seal(name: &str, mut value: Vec<u8>) -> Vec<u8> {
     let check = checksum(name, &value);
     value.extend_from_slice(&check.to_le_bytes());
     value
 }
 
 /// Verifies a value and takes the checksum off.
-pub(crate) fn unseal<'a>(
-    place: &str,
-    name: &str,
-    sealed: &'a [u8],
-) -> Result<&'a [u8], StoreError> {
+fn unseal<'a>(place: &str, name: &str, sealed: &'a [u8]) -> Result<&'a [u8], StoreError> {
     let Some((value, expected)) = sealed.split_last_chunk() else {
         let detail = "the record is cut short";
         return Err(StoreError::damaged(place, name, &detail));
@@ -102,6 +104,31 @@ pub(crate) fn decode_log(
         (Some(purged), Some(last), []) => Ok(LogBounds { purged, last }),
         _ => Err(wrong_size(place, &name)),
     }
+}
+
+/// The value of [`stable_name`], sealed.
+pub(crate) fn encode_stable(
+    place: &str,
+    group: GroupId,
+    records: &StableRecords,
+) -> Result<Vec<u8>, StoreError> {
+    let value = codec::encode("stable records", records).map_err(|error| StoreError::Misuse {
+        place: place.to_owned(),
+        detail: error.to_string(),
+    })?;
+    Ok(seal(&stable_name(group), value))
+}
+
+/// The stable values.
+pub(crate) fn decode_stable(
+    place: &str,
+    group: GroupId,
+    sealed: &[u8],
+) -> Result<StableRecords, StoreError> {
+    let name = stable_name(group);
+    let value = unseal(place, &name, sealed)?;
+    codec::decode("stable records", value)
+        .map_err(|error| StoreError::damaged(place, &name, &error))
 }
 
 fn wrong_size(place: &str, name: &str) -> StoreError {

@@ -23,15 +23,16 @@
 //! | `entries` | group, index | the entry's record ([`raft_core::entry`]), as it came over the wire |
 //! | `records` | `store` | format version and number of commits |
 //! | | `log/GROUP` | the last purged link and the last link |
-//! | | `stable/GROUP/NAME` | a stable record |
+//! | | `stable/GROUP` | all stable records |
 //!
 //! Each value of `records` ends with a crc32c over its key and itself; an entry's record has its
-//! own checksums. So a value that was altered, or that stands under another key, is noticed, and
-//! it is looked for on every read. Keys carry the group from the first day; today there is group 0.
+//! own checksums. So a value that was altered, or that stands under another key, is noticed on
+//! every read; and as all three records are there from the creation on, a missing one is damage
+//! and never "not yet set". Keys carry the group from the first day; today there is group 0.
 //!
 //! Calls of the log store are kept in memory until the sync, which is one transaction with one
 //! `fdatasync` (redb's one-phase commit): removed ranges, new entries, the log's bounds and the
-//! commit's number go together or not at all. A stable record is a transaction of its own.
+//! commit's number go together or not at all. To set a stable record is a transaction of its own.
 //!
 //! # What a crash leaves
 //!
@@ -45,13 +46,17 @@
 //!
 //! # Damage
 //!
-//! redb does not verify pages when it reads them, and a one-phase commit whose pages do not match
-//! their checksums is taken for an unfinished one and undone. Therefore every opening verifies the
-//! whole file (about a second a GiB), every record is verified on every read, and a database that
-//! holds fewer commits than its floor is damaged. A database file that is missing beside a floor
-//! or a snapshot is damage too, never a new log. The window that remains: after a power cut, the
-//! newest commits, not yet counted by a floor on the disk, could be lost to a *damaged* (not just
-//! cut short) file without being missed.
+//! What redb does not do: it does not verify pages when it reads them, and may panic on one that
+//! was altered; it writes new checksums over what it copies from such a page; and it takes a commit
+//! whose pages do not match their checksums for an unfinished one, and undoes it. Therefore:
+//!
+//! - every opening verifies the whole file (about a second a GiB);
+//! - every record is verified on every read, and a panic of redb is damage;
+//! - a database that holds fewer commits than its floor is damaged;
+//! - a database file that is missing beside a floor or a snapshot is damage, never a new log.
+//!
+//! The window that remains: after a power cut, the newest commits, which no floor on the disk counts
+//! yet, could be lost without being missed if the disk did not keep what it had synced.
 //!
 //! It is assumed that the medium keeps what it has synced, and that a write of one sector of the
 //! other slot does not spoil this one.

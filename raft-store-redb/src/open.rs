@@ -36,7 +36,7 @@ pub fn open_with(directory: impl AsRef<Path>, config: &RedbConfig) -> Result<Sto
     let database = Arc::new(database);
     Ok(Stores {
         log: Box::new(RedbLog::new(Arc::clone(&database))?),
-        stable: Box::new(RedbStable::new(database)),
+        stable: Box::new(RedbStable::new(database)?),
         snapshots: Arc::new(snapshots),
     })
 }

@@ -3,48 +3,46 @@
 use std::sync::Arc;
 
 use raft_core::store::{StableKey, StableStore, StoreError};
-use redb::ReadableTable;
 
-use crate::database::{Change, Database, GROUP};
-use crate::layout::{self, RECORDS};
+use crate::database::{self, Change, Database, GROUP};
+use crate::layout::{self, RECORDS, StableRecords};
 
-/// Each record is a commit of its own.
+/// All stable records are one value, so that none can be lost alone: a missing one was never set.
+/// Each set is a commit of its own.
 #[derive(Debug)]
 pub(crate) struct RedbStable {
     database: Arc<Database>,
+    records: StableRecords,
 }
 
 impl RedbStable {
-    pub(crate) fn new(database: Arc<Database>) -> Self {
-        Self { database }
+    pub(crate) fn new(database: Arc<Database>) -> Result<Self, StoreError> {
+        let records = database.read("read the stable records", database::stable_records)?;
+        Ok(Self { database, records })
     }
 }
 
 impl StableStore for RedbStable {
     fn get(&self, key: StableKey) -> Result<Option<Vec<u8>>, StoreError> {
-        let name = layout::stable_name(GROUP, key);
-        self.database
-            .read("read a stable record", |transaction, place| {
-                let records = transaction.open_table(RECORDS)?;
-                let Some(sealed) = ReadableTable::get(&records, name.as_str())? else {
-                    return Ok(None);
-                };
-                Ok(Some(layout::unseal(place, &name, sealed.value())?.to_vec()))
-            })
+        Ok(self.records.get(key.name()).cloned())
     }
 
     fn set(&mut self, key: StableKey, value: &[u8]) -> Result<(), StoreError> {
-        let name = layout::stable_name(GROUP, key);
-        let sealed = layout::seal(&name, value.to_vec());
+        let mut records = self.records.clone();
+        records.insert(key.name().to_owned(), value.to_vec());
+        let sealed = layout::encode_stable(self.database.place(), GROUP, &records)?;
         let change = Change {
             apply: &|transaction| {
-                let mut records = transaction.open_table(RECORDS)?;
-                records.insert(name.as_str(), sealed.as_slice())?;
+                let mut table = transaction.open_table(RECORDS)?;
+                let name = layout::stable_name(GROUP);
+                table.insert(name.as_str(), sealed.as_slice())?;
                 Ok(())
             },
             last: None,
             sync_floor: false,
         };
-        self.database.commit("write a stable record", &change)
+        self.database.commit("write a stable record", &change)?;
+        self.records = records;
+        Ok(())
     }
 }

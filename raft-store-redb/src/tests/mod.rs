@@ -1,1 +1,169 @@
-//! Power cuts, flipped bytes, and what must be refused.
+//! Power cuts and failing devices, on a medium that loses and tears what was not synced.
+
+mod medium;
+mod power;
+
+use std::sync::Arc;
+
+use raft_core::conformance::entries_after;
+use raft_core::entry::Entry;
+use raft_core::id::ChainLink;
+use raft_core::store::{DirectoryLock, Floor, LogStore, StableKey, StableStore, StoreError};
+use tempfile::TempDir;
+
+use self::medium::Medium;
+use crate::config::RedbConfig;
+use crate::database::Database;
+use crate::log::RedbLog;
+use crate::reader::RedbReader;
+use crate::stable::RedbStable;
+
+/// A store whose database lies on a [`Medium`]. Its floor is a file that loses nothing, which is
+/// the strictest case: it names every commit that was acknowledged.
+struct Store {
+    log: RedbLog,
+    stable: RedbStable,
+    database: Arc<Database>,
+}
+
+fn open(medium: &Medium, directory: &TempDir) -> Result<Store, StoreError> {
+    let lock = DirectoryLock::acquire(directory.path())?;
+    let path = directory.path().join("floor");
+    let floor = |_, lock: &DirectoryLock| match path.exists() {
+        true => Floor::open(&path),
+        false => Floor::create(&path, lock),
+    };
+    let config = RedbConfig {
+        cache_bytes: 1 << 20,
+    };
+    let place = "medium".to_owned();
+    let database = Arc::new(Database::open(place, medium.clone(), &config, lock, floor)?);
+    Ok(Store {
+        log: RedbLog::new(Arc::clone(&database))?,
+        stable: RedbStable::new(Arc::clone(&database))?,
+        database,
+    })
+}
+
+/// In memory where the system has such a directory.
+fn directory() -> TempDir {
+    let made = TempDir::new_in("/dev/shm").or_else(|_| TempDir::new());
+    made.unwrap()
+}
+
+/// Everything that a store holds.
+#[derive(Clone, Debug, Default, PartialEq)]
+struct State {
+    purged: ChainLink,
+    entries: Vec<Entry>,
+    hard_state: Option<Vec<u8>>,
+}
+
+impl Store {
+    fn state(&self) -> Result<State, StoreError> {
+        use raft_core::store::LogReader;
+        let bounds = self.log.bounds()?;
+        let entries = match bounds.is_empty() {
+            true => Vec::new(),
+            false => RedbReader::new(&self.database).read(bounds.range(), usize::MAX)?,
+        };
+        Ok(State {
+            purged: bounds.purged,
+            entries,
+            hard_state: self.stable.get(StableKey::HardState)?,
+        })
+    }
+}
+
+/// One durable step of a script.
+enum Step {
+    Vote(u64),
+    Append {
+        term: u64,
+        count: usize,
+    },
+    Replace {
+        keep: usize,
+        term: u64,
+        count: usize,
+    },
+    Purge {
+        count: usize,
+    },
+}
+
+impl Step {
+    /// A script that touches everything, several times over.
+    fn script() -> Vec<Self> {
+        vec![
+            Self::Vote(1),
+            Self::Append { term: 1, count: 5 },
+            Self::Append { term: 1, count: 40 },
+            Self::Vote(2),
+            Self::Replace {
+                keep: 30,
+                term: 2,
+                count: 3,
+            },
+            Self::Purge { count: 20 },
+            Self::Append { term: 2, count: 1 },
+            Self::Replace {
+                keep: 0,
+                term: 3,
+                count: 9,
+            },
+            Self::Vote(3),
+            Self::Purge { count: 9 },
+            Self::Append { term: 3, count: 60 },
+        ]
+    }
+
+    /// Does the step; durable on return.
+    fn run(&self, store: &mut Store) -> Result<(), StoreError> {
+        let bounds = store.log.bounds()?;
+        match *self {
+            Self::Vote(term) => {
+                return store.stable.set(StableKey::HardState, &term.to_le_bytes());
+            }
+            Self::Append { term, count } => {
+                store.log.append(&entries_after(bounds.last, term, count))?;
+            }
+            Self::Replace { keep, term, count } => {
+                let from = bounds.purged.id.index.plus(keep as u64 + 1);
+                store.log.truncate_suffix(from)?;
+                let last = store.log.bounds()?.last;
+                store.log.append(&entries_after(last, term, count))?;
+            }
+            Self::Purge { count } => {
+                let through = bounds.purged.id.index.plus(count as u64);
+                let read = store.state()?.entries;
+                let entry = read.iter().find(|entry| entry.index() == through);
+                store.log.purge_prefix(entry.unwrap().link())?;
+            }
+        }
+        store.log.sync()
+    }
+
+    /// What the store must hold afterwards.
+    fn apply(&self, state: &State) -> State {
+        let mut state = state.clone();
+        let last = |state: &State| state.entries.last().map_or(state.purged, Entry::link);
+        match *self {
+            Self::Vote(term) => state.hard_state = Some(term.to_le_bytes().to_vec()),
+            Self::Append { term, count } => {
+                let more = entries_after(last(&state), term, count);
+                state.entries.extend(more);
+            }
+            Self::Replace { keep, term, count } => {
+                state.entries.truncate(keep);
+                let more = entries_after(last(&state), term, count);
+                state.entries.extend(more);
+            }
+            Self::Purge { count } => {
+                state.purged = state.entries[count - 1].link();
+                state.entries.drain(..count);
+            }
+        }
+        state
+    }
+}
