@@ -19,3 +19,17 @@ impl Default for RedbConfig {
         }
     }
 }
+
+#[cfg(test)]
+mod config_tests {
+    use super::*;
+
+    #[test]
+    fn what_is_not_said_has_its_default_and_what_is_not_known_is_refused() {
+        assert_eq!(toml::from_str(""), Ok(RedbConfig::default()));
+        let given: RedbConfig = toml::from_str("cache_bytes = 4096").unwrap();
+        assert_eq!(given.cache_bytes, 4096);
+        let error = toml::from_str::<RedbConfig>("cash_bytes = 1").unwrap_err();
+        assert!(error.to_string().contains("cash_bytes"), "{error}");
+    }
+}

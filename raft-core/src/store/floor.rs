@@ -276,4 +276,22 @@ mod tests {
             assert!(Floor::open(&path).unwrap_err().is_damage());
         }
     }
+
+    #[test]
+    fn the_format_is_pinned() {
+        let (_directory, path, mut floor) = new_floor();
+        floor.raise(mark(3)).unwrap();
+        let bytes = fs::read(path).unwrap();
+        assert_eq!(bytes.len(), 8192);
+        let fields = [
+            &b"floor\0\0\0\x01\0\0\0"[..],
+            &3_u64.to_le_bytes(),
+            &30_u64.to_le_bytes(),
+            &3_u64.to_le_bytes(),
+            &7_u32.to_le_bytes(),
+        ];
+        let slot = fields.concat();
+        assert_eq!(bytes[4096..4136], slot);
+        assert_eq!(bytes[4136..4140], crc32c::crc32c(&slot).to_le_bytes());
+    }
 }

@@ -189,3 +189,28 @@ fn other_files_in_the_directory_are_left_alone() {
     assert_eq!(store.list().unwrap(), []);
     assert_eq!(fs::read(directory.path().join("NOTES")).unwrap(), b"mine");
 }
+
+#[test]
+fn the_format_is_pinned() {
+    let directory = TempDir::new().unwrap();
+    let store = FileSnapshotStore::open(directory.path()).unwrap();
+    let meta = write(&store, 5, b"data");
+    let name = "00000000000000000005-00000000000000000002.snap";
+    let found = fs::read(directory.path().join(name)).unwrap();
+    let header = crate::codec::encode("header", &meta.header).unwrap();
+    let mut expected = b"raftsnap\x01\0\0\0".to_vec();
+    expected.extend_from_slice(&u32::try_from(header.len()).unwrap().to_le_bytes());
+    expected.extend_from_slice(&header);
+    let check = crc32c::crc32c(&expected).to_le_bytes();
+    expected.extend_from_slice(&check);
+    expected.extend_from_slice(b"data");
+    let trailer = [
+        &4_u64.to_le_bytes()[..],
+        &crc32c::crc32c(b"data").to_le_bytes(),
+    ]
+    .concat();
+    expected.extend_from_slice(&trailer);
+    let trailer_check = crc32c::crc32c(&[&check[..], &trailer].concat());
+    expected.extend_from_slice(&trailer_check.to_le_bytes());
+    assert_eq!(found, expected);
+}
