@@ -40,8 +40,10 @@ pub(crate) struct Cluster {
     pub(crate) stalled: BTreeSet<NodeId>,
     /// Writes are durable at once.
     pub(crate) instant_disk: bool,
-    /// Entries wait for the command `apply`.
+    /// The state machines do nothing before the command `apply`.
     pub(crate) slow_machine: bool,
+    /// The state machines keep what they have applied on a disk of their own.
+    pub(crate) durable_machine: bool,
     /// Heartbeats, their replies, and what is lost in a cut network are not shown.
     pub(crate) hide_routine: bool,
     /// What was seen.
@@ -98,32 +100,31 @@ impl Cluster {
             }
             Effect::Apply(entries) => self.apply(node, entries),
             Effect::Restore(meta) => self.restore(node, &meta),
+            Effect::TakeSnapshot if self.slow_machine => {
+                self.member(node).to_freeze = true;
+                self.see(format!("{node}: is to take a snapshot"));
+            }
             Effect::TakeSnapshot => self.take_snapshot(node),
             Effect::Accepted { term, indexes } => {
-                let (first, last) = (indexes.start, indexes.end.previous());
-                let which = match first == last {
-                    true => format!("{first}.{term}"),
-                    false => format!("{first}..{last}.{term}"),
-                };
-                self.see(format!("{node}: accepts {which}"));
+                self.see(format!("{node}: accepts {}", print::range(&indexes, term)));
             }
             Effect::Refused { count, reason } => {
                 let reason = print::refusal(&reason);
                 self.see(format!("{node}: refuses {count}: {reason}"));
             }
             Effect::ReadReady { reads, index } => {
-                let reads: Vec<u64> = reads.iter().map(|read| read.0).collect();
+                let reads = print::reads(&reads);
                 let applied = self.members[&node].machine.last.id.index;
                 assert!(
                     applied >= index,
                     "a read at {index} after {applied} was applied"
                 );
-                self.see(format!("{node}: reads {reads:?} may be served at {index}"));
+                self.see(format!("{node}: reads {reads} may be served at {index}"));
             }
             Effect::ReadFailed { reads, reason } => {
-                let reads: Vec<u64> = reads.iter().map(|read| read.0).collect();
+                let reads = print::reads(&reads);
                 let reason = print::refusal(&reason);
-                self.see(format!("{node}: reads {reads:?} fail: {reason}"));
+                self.see(format!("{node}: reads {reads} fail: {reason}"));
             }
             Effect::LeadershipLost { term } => {
                 self.see(format!("{node}: no longer leads term {term}"));
@@ -141,7 +142,8 @@ impl Cluster {
             }
             Effect::Halt(fault) => {
                 self.see(format!("{node}: halts: {fault}"));
-                self.member(node).stop();
+                let keep = self.durable_machine;
+                self.member(node).stop(keep);
             }
         }
     }
@@ -166,6 +168,14 @@ impl Cluster {
         let verb = if slow { "is to apply" } else { "applies" };
         self.see(format!("{node}: {verb} {shown}"));
         let member = self.member(node);
+        for entry in &entries {
+            let stored = member.disk.durable.entry(entry.index());
+            assert_eq!(
+                stored,
+                Some(entry),
+                "{node} is to apply what its disk does not hold"
+            );
+        }
         member.to_apply.extend(entries);
         if !slow && let Some(event) = member.apply() {
             self.follow_ups.push_back((node, event));
@@ -182,6 +192,22 @@ impl Cluster {
         member.to_restore = Some(found.expect("the store holds what is restored").clone());
         if !slow && let Some(event) = member.apply() {
             self.follow_ups.push_back((node, event));
+        }
+    }
+
+    /// Lets a slow state machine do what waits for it.
+    pub(crate) fn let_apply(&mut self, node: NodeId) {
+        let member = self.member(node);
+        let applied = member.apply();
+        let freeze = std::mem::take(&mut member.to_freeze);
+        let last = member.machine.last.id;
+        if let Some(event) = applied {
+            self.see(format!("{node}: has applied everything through {last}"));
+            self.step(node, event);
+        }
+        if freeze {
+            self.take_snapshot(node);
+            self.drain();
         }
     }
 

@@ -5,8 +5,8 @@
 //!
 //! | command | what happens |
 //! |---|---|
-//! | `nodes 1..3 [disk=instant] [machine=slow] [FIELD=NUMBER]` | begins a new world: creates the group and starts it; fields are those of the configuration |
-//! | `load 1 terms=1,1,4 [term=5] [vote=2]` | starts node 1 anew on a log with entries of these terms |
+//! | `nodes 1..3 [disk=instant] [machine=slow\|durable] [FIELD=NUMBER]` | begins a new world: creates the group and starts it; fields are those of the configuration |
+//! | `load 1 terms=1,1,4 [term=5] [vote=2]` | starts node 1 anew on a log with entries of these terms, or on an empty disk (`terms=none`) |
 //! | `campaign 1`, `elect 1` | asks node 1 for an election; and lets it win |
 //! | `propose 1 a b` | proposes commands at node 1 |
 //! | `read 1` | asks node 1 for a linearizable read |
@@ -107,13 +107,7 @@ impl Teller {
                 self.cluster.pool.extend(held);
             }
             "persist" => self.persist(command),
-            "apply" => self.each(command, |world, node| {
-                if let Some(event) = world.member(node).apply() {
-                    let last = world.member(node).machine.last.id;
-                    world.see(format!("{node}: has applied everything through {last}"));
-                    world.step(node, event);
-                }
-            }),
+            "apply" => self.each(command, Cluster::let_apply),
             "stabilize" => self.cluster.stabilize(),
             "advance" => self.cluster.advance(command.duration(), false),
             "pause" => self.cluster.pause(command.duration()),
@@ -182,6 +176,7 @@ impl Teller {
             match (*key, *value) {
                 ("disk", "instant") => world.instant_disk = true,
                 ("machine", "slow") => world.slow_machine = true,
+                ("machine", "durable") => world.durable_machine = true,
                 (field, value) => configure(&mut world.config, field, value),
             }
         }
@@ -200,7 +195,10 @@ impl Teller {
     fn load(&mut self, command: &Command<'_>) {
         let node = command.node();
         let terms = command.value("terms").unwrap_or("1");
-        let terms: Vec<u64> = terms.split(',').map(|term| term.parse().unwrap()).collect();
+        let terms: Vec<u64> = match terms {
+            "none" => Vec::new(),
+            terms => terms.split(',').map(|term| term.parse().unwrap()).collect(),
+        };
         let world = &mut self.cluster;
         let membership = world.membership.as_ref().expect("nodes come first");
         let mut member = Member::new(node, &terms, membership);
@@ -257,8 +255,9 @@ impl Teller {
         let node = command.node();
         let kept = command.number("keep").map_or(0, to_usize);
         let torn = command.words.contains(&"torn");
+        let keep_machine = self.cluster.durable_machine;
         let member = self.cluster.member(node);
-        member.stop();
+        member.stop(keep_machine);
         let lost = member.disk.crash(kept, torn);
         let lost: Vec<String> = lost.iter().map(print::write).collect();
         self.cluster.see(match lost.is_empty() {

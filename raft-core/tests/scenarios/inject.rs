@@ -1,7 +1,7 @@
 //! Messages that nobody sent: what old, lying or broken nodes might say.
 
 use raft_core::entry::Entry;
-use raft_core::id::{LogIndex, NodeId, Term};
+use raft_core::id::{GroupId, LogIndex, NodeId, Term};
 use raft_core::message::{Body, Message, ReadId, Round};
 
 use super::cluster::Cluster;
@@ -62,7 +62,7 @@ fn message(command: &Command<'_>, world: &Cluster) -> Message {
         unknown => panic!("nobody says `{unknown}`"),
     };
     Message {
-        group: GROUP,
+        group: command.number("group").map_or(GROUP, GroupId::new),
         from: NodeId::new(number("from")),
         to: NodeId::new(number("to")),
         term: Term::new(number("term")),

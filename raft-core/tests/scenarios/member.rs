@@ -28,6 +28,8 @@ pub(crate) struct Member {
     pub(crate) to_restore: Option<Snapshot>,
     /// Entries that the machine is to apply then.
     pub(crate) to_apply: Vec<Entry>,
+    /// The machine is to be frozen after that.
+    pub(crate) to_freeze: bool,
     /// The commit index that the last step left.
     pub(crate) committed: LogIndex,
 }
@@ -49,6 +51,7 @@ impl Member {
             machine: Machine::default(),
             to_restore: None,
             to_apply: Vec::new(),
+            to_freeze: false,
             committed: LogIndex::ZERO,
         }
     }
@@ -63,7 +66,9 @@ impl Member {
             if !held {
                 log.purge(last);
             }
-            self.machine = snapshot.machine.clone();
+            if self.machine.last.id.index < last.id.index {
+                self.machine = snapshot.machine.clone();
+            }
         }
         let Image {
             hard_state,
@@ -90,9 +95,12 @@ impl Member {
     }
 
     /// Loses everything that is not durable.
-    pub(crate) fn stop(&mut self) {
+    pub(crate) fn stop(&mut self, machine_is_durable: bool) {
         self.raft = None;
-        self.machine = Machine::default();
+        if !machine_is_durable {
+            self.machine = Machine::default();
+        }
+        self.to_freeze = false;
         self.to_restore = None;
         self.to_apply.clear();
         self.committed = LogIndex::ZERO;

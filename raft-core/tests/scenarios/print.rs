@@ -1,9 +1,9 @@
 //! How the stories show what happens.
 
-use raft_core::consensus::{Nonsense, RaftStatus, Refusal, Standing, Write};
+use raft_core::consensus::{IndexRange, Nonsense, RaftStatus, Refusal, Standing, Write};
 use raft_core::entry::Entry;
-use raft_core::id::{LogId, NodeId};
-use raft_core::message::{Body, Message};
+use raft_core::id::{LogId, NodeId, Term};
+use raft_core::message::{Body, Message, ReadId};
 
 use super::disk::Disk;
 use super::machine::{Snapshot, command_of};
@@ -23,7 +23,7 @@ pub(crate) enum Parcel {
         /// The receiver.
         to: NodeId,
         /// The sender's term.
-        term: raft_core::id::Term,
+        term: Term,
         /// What is sent.
         snapshot: Snapshot,
     },
@@ -124,6 +124,21 @@ fn run(entries: &[Entry]) -> String {
         [only] => only.id().to_string(),
         [first, .., last] => format!("{}..{}", first.index(), last.id()),
     }
+}
+
+/// The indexes of new entries of one term.
+pub(crate) fn range(indexes: &IndexRange, term: Term) -> String {
+    let (first, last) = (indexes.start, indexes.end.previous());
+    match first == last {
+        true => format!("{first}.{term}"),
+        false => format!("{first}..{last}.{term}"),
+    }
+}
+
+/// Reads by their numbers.
+pub(crate) fn reads(reads: &[ReadId]) -> String {
+    let reads: Vec<String> = reads.iter().map(|read| read.0.to_string()).collect();
+    reads.join(",")
 }
 
 /// Entries with what they carry.

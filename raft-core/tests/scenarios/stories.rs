@@ -23,22 +23,28 @@ macro_rules! stories {
 stories! {
     election {
         a_candidate_asks_only_with_a_durable_vote
+        a_candidate_of_an_earlier_term_is_told
         a_greater_term_ends_a_leadership
         a_leader_of_an_earlier_term_is_told
         a_leader_whose_disk_stands_still_gives_up
         a_leader_without_a_majority_steps_down
         a_live_leader_protects_its_followers
         a_majority_makes_a_leader
+        a_node_whose_disk_stands_still_does_not_campaign
         a_paused_node_listens_before_it_campaigns
         a_purged_log_is_compared_by_its_base
+        a_refused_request_buys_no_time
         a_shorter_log_does_not_win
         a_stranger_may_be_voted_for
         a_term_out_of_reach_is_nonsense
         a_term_with_a_leader_gives_no_vote
+        a_vote_buys_the_candidate_time
         a_vote_is_given_once_a_term
         a_vote_of_an_earlier_term_does_not_count
         a_vote_survives_a_restart
         a_vote_that_is_not_durable_was_never_given
+        an_old_candidacy_does_not_speak_for_a_new_one
+        an_old_grant_of_a_pre_vote_does_not_count
         an_order_to_campaign_counts_only_from_the_leader
         logs_are_compared_by_term_then_length
         one_voter_elects_itself
@@ -60,6 +66,7 @@ stories! {
         a_rejection_names_where_the_logs_may_agree
         a_slow_disk_is_not_a_lost_message
         a_write_that_was_overtaken_acknowledges_nothing
+        acknowledgements_may_arrive_in_any_order
         an_acknowledgement_covers_only_what_was_sent
         an_acknowledgement_of_what_was_never_sent_is_nonsense
         an_answer_of_an_earlier_term_is_ignored
@@ -78,6 +85,7 @@ stories! {
         a_follower_commits_only_what_it_has_verified
         a_leader_commits_before_its_own_disk_is_done
         a_leader_counts_itself_when_its_disk_is_done
+        a_tail_that_nothing_contradicts_is_not_committed
         an_entry_of_its_own_term_commits_the_older_ones
         counting_copies_of_an_old_entry_commits_nothing
         four_voters_need_three
@@ -87,16 +95,24 @@ stories! {
 
     snapshots {
         a_lagging_follower_receives_a_snapshot
+        a_late_append_reaches_into_the_purged_part
         a_lost_snapshot_is_sent_again
         a_node_that_is_being_restored_does_not_campaign
+        a_node_without_data_learns_everything_from_a_snapshot
         a_snapshot_behind_the_commit_index_is_acknowledged
+        a_snapshot_is_not_sent_into_the_void
         a_snapshot_may_arrive_before_its_term
         a_snapshot_of_a_deposed_leader_is_ignored
         a_snapshot_of_a_known_entry_keeps_the_rest
+        a_snapshot_overtakes_a_slow_disk
         a_snapshot_replaces_a_log_that_contradicts_it
+        an_old_snapshot_does_not_bring_the_past_back
+        bytes_ask_for_a_snapshot_too
         compaction_keeps_a_tail
+        one_snapshot_is_taken_at_a_time
         power_is_lost_while_a_snapshot_is_installed
         the_term_before_the_first_entry_is_known
+        what_follows_a_snapshot_is_kept_for_its_receiver
     }
 
     reads {
@@ -107,11 +123,14 @@ stories! {
         a_leader_without_a_majority_serves_nothing
         a_lost_question_is_asked_again
         a_new_leader_serves_the_reads_it_had_forwarded
+        a_question_of_an_earlier_term_is_refused
         a_question_that_nobody_answers_times_out
         a_read_waits_for_a_commit_of_this_term
         a_read_waits_for_the_state_machine
+        a_state_machine_that_stands_still_fails_its_reads
         one_voter_confirms_itself
         reads_share_a_round
+        too_many_reads_are_refused
         without_a_leader_a_read_fails
     }
 
@@ -121,6 +140,7 @@ stories! {
         a_follower_may_crash_between_any_two_writes
         a_leader_may_crash_with_its_entry_elsewhere
         a_replaced_tail_does_not_come_back
+        a_state_machine_on_disk_goes_on_where_it_was
         an_election_may_crash_at_every_write
         term_and_vote_are_one_record
         the_whole_group_may_lose_power
