@@ -25,7 +25,7 @@
 use std::fmt;
 use std::sync::Arc;
 
-use bytes::Bytes;
+use bytes::{Buf, Bytes};
 
 use crate::codec::{self, CodecError};
 use crate::id::{ChainLink, LogId, LogIndex, Term};
@@ -305,6 +305,26 @@ impl Entry {
         Self::from_parts(header, payload)
     }
 
+    /// Takes the record at the front of `records`, and verifies both checksums. The payload shares
+    /// the memory of `records`.
+    ///
+    /// # Errors
+    /// As [`Entry::decode`]; how much of `records` is left is then unspecified.
+    pub fn take(records: &mut Bytes) -> Result<Self, RecordError> {
+        let have = records.len();
+        let short = |need| RecordError::Short { have, need };
+        let header = records
+            .first_chunk::<HEADER_BYTES>()
+            .ok_or(short(HEADER_BYTES))?;
+        let fields = Fields::verified(header)?;
+        if have - HEADER_BYTES < fields.length {
+            return Err(short(HEADER_BYTES + fields.length));
+        }
+        records.advance(HEADER_BYTES);
+        let payload = records.split_to(fields.length);
+        Self::from_fields(&fields, payload)
+    }
+
     /// Puts a record together from its header and its payload, and verifies both checksums.
     ///
     /// # Errors
@@ -317,31 +337,26 @@ impl Entry {
                 need: HEADER_BYTES + fields.length,
             });
         }
+        Self::from_fields(&fields, payload)
+    }
+
+    /// `payload` has the length that the fields call for.
+    fn from_fields(fields: &Fields, payload: Bytes) -> Result<Self, RecordError> {
         let found = crc32c::crc32c(&payload);
         if found != fields.payload_check {
-            let expected = fields.payload_check;
             return Err(RecordError::Payload {
                 id: fields.id,
                 found,
-                expected,
+                expected: fields.payload_check,
             });
         }
-        let payload = fields.payload(payload)?;
-        let Fields {
-            id,
-            time,
-            previous,
-            payload_check,
-            check,
-            ..
-        } = fields;
         Ok(Self {
-            id,
-            time,
-            previous,
-            payload_check,
-            check,
-            payload,
+            id: fields.id,
+            time: fields.time,
+            previous: fields.previous,
+            payload_check: fields.payload_check,
+            check: fields.check,
+            payload: fields.payload(payload)?,
         })
     }
 

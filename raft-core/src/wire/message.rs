@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::frame::{Frame, FrameError, FrameKind};
 use super::out::{OutBuffer, Tail};
-use crate::entry::{self, Entry, RecordError};
+use crate::entry::{self, Entry};
 use crate::id::{LogId, LogIndex, NodeId, Term};
 use crate::message::{Body, Message, ReadId, Round};
 
@@ -135,20 +135,7 @@ fn split_entries(tail: &Bytes, count: usize) -> Result<Vec<Entry>, FrameError> {
     let mut entries = Vec::with_capacity(count);
     let mut rest = tail.clone();
     for _ in 0..count {
-        let header = rest
-            .first_chunk::<{ entry::HEADER_BYTES }>()
-            .ok_or(RecordError::Short {
-                have: rest.len(),
-                need: entry::HEADER_BYTES,
-            })?;
-        let record_bytes = entry::HEADER_BYTES + Entry::payload_length(header)?;
-        if record_bytes > rest.len() {
-            return Err(FrameError::Tail {
-                have: tail.len(),
-                need: tail.len() - rest.len() + record_bytes,
-            });
-        }
-        entries.push(Entry::decode(&rest.split_to(record_bytes))?);
+        entries.push(Entry::take(&mut rest)?);
     }
     match rest.len() {
         0 => Ok(entries),
