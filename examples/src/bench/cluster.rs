@@ -1,0 +1,98 @@
+//! Three nodes in this process.
+
+use std::time::Duration;
+
+use raft_core::consensus::RoleName;
+use raft_core::id::ClusterId;
+use raft_core::membership::Membership;
+use raft_core::memory::{MemoryStores, Network};
+use raft_core::node::{Node, NodeBuilder};
+use raft_core::store::Stores;
+use raft_transport_tcp::{TcpConfig, TcpTransport};
+use tempfile::TempDir;
+use tokio::runtime::Handle;
+use tokio::task::JoinSet;
+use tokio::time::timeout;
+
+use super::options::Setting;
+use super::sink::Sink;
+use crate::failure::{Failure, OrFail};
+use crate::local::free_ports;
+
+/// The nodes, and what lives as long as they do.
+pub(super) struct Cluster {
+    nodes: Vec<Node>,
+    _directory: TempDir,
+}
+
+impl Cluster {
+    pub(super) async fn start(setting: Setting) -> Result<Self, Failure> {
+        let directory = tempfile::tempdir().or_fail(|| "no temporary directory".into())?;
+        let ports = free_ports(NODES)?;
+        let addresses: Vec<(u64, String)> = (1..)
+            .zip(ports)
+            .map(|(id, port)| (id, format!("127.0.0.1:{port}")))
+            .collect();
+        let members = Membership::of_voters(addresses.clone()).or_fail(|| "members".into())?;
+        let network = Network::new();
+        let mut nodes = Vec::new();
+        for (id, address) in addresses {
+            let builder = match setting {
+                Setting::Memory => {
+                    let stores = MemoryStores::new().open();
+                    Node::builder(id, stores, network.transport(id), Sink::default())
+                        .runtime(Handle::current())
+                }
+                Setting::Tcp => with_tcp(id, &address, MemoryStores::new().open())?,
+                Setting::Redb => {
+                    let path = directory.path().join(id.to_string());
+                    let stores = raft_store_redb::open(&path).or_fail(|| "redb".into())?;
+                    with_tcp(id, &address, stores)?
+                }
+            };
+            let node = builder
+                .cluster(ClusterId::from_name("bench"))
+                .initial_membership(members.clone())
+                .start()
+                .await;
+            nodes.push(node.or_fail(|| format!("node {id} cannot start"))?);
+        }
+        Ok(Self {
+            nodes,
+            _directory: directory,
+        })
+    }
+
+    /// The node that leads, once one does.
+    pub(super) async fn leader(&self) -> Result<Node, Failure> {
+        let mut elections = JoinSet::new();
+        for node in &self.nodes {
+            let (node, mut standing) = (node.clone(), node.watch());
+            elections.spawn(async move {
+                let leads = standing.wait_for(|now| now.role == RoleName::Leader).await;
+                leads.is_ok().then_some(node)
+            });
+        }
+        let first = timeout(ELECT_WITHIN, elections.join_next()).await;
+        match first {
+            Ok(Some(Ok(Some(leader)))) => Ok(leader),
+            _ => Err(Failure::new(format!("no leader within {ELECT_WITHIN:?}"))),
+        }
+    }
+
+    pub(super) async fn stop(self) -> Result<(), Failure> {
+        for node in &self.nodes {
+            node.shutdown().await.or_fail(|| "a node failed".into())?;
+        }
+        Ok(())
+    }
+}
+
+fn with_tcp(id: u64, address: &str, stores: Stores) -> Result<NodeBuilder, Failure> {
+    let transport = TcpTransport::bind_plaintext(address, TcpConfig::default());
+    let transport = transport.or_fail(|| format!("cannot listen on {address}"))?;
+    Ok(Node::builder(id, stores, transport, Sink::default()))
+}
+
+const NODES: usize = 3;
+const ELECT_WITHIN: Duration = Duration::from_secs(20);

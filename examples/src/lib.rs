@@ -1,0 +1,18 @@
+//! The parts of the runnable programs on raft-core: the key-value store `kv` with its server,
+//! client and demonstration, and the benchmark `bench`.
+//!
+//! A write's way: [`client::Client::put`] finds the leader and sends a [`protocol::Request`];
+//! the server's [`server::Service`] proposes a [`kv::Command`] to its node; once it is committed,
+//! every node's [`kv::KvMachine`] applies it to its [`kv::KvState`].
+
+pub mod bench;
+pub mod cli;
+pub mod client;
+pub mod config;
+pub mod demo;
+pub mod failure;
+pub mod kv;
+pub mod local;
+pub mod protocol;
+pub mod server;
+pub mod terminal;

@@ -1,0 +1,9 @@
+//! A cluster of `kv serve` processes on this machine, for the demonstration and for tests.
+
+mod cluster;
+mod ports;
+mod process;
+
+pub use cluster::LocalCluster;
+pub use ports::free_ports;
+pub use process::NodeProcess;

@@ -1,0 +1,13 @@
+//! The programs, tested from outside: as real processes, with real files and sockets.
+#![expect(clippy::unwrap_used, reason = "helpers of tests fail by panicking")]
+#![expect(
+    clippy::print_stdout,
+    reason = "what a test prints is shown when it fails"
+)]
+
+mod bad_input;
+mod commands;
+mod common;
+mod demo;
+mod kill_and_restart;
+mod readme;
