@@ -178,19 +178,27 @@ impl Leader {
         };
         progress.heard = shared.now;
         let is_current = match &progress.state {
-            Replication::Probe { .. } => previous == progress.next.previous(),
+            Replication::Probe {
+                awaiting_reply: true,
+            } => previous == progress.next.previous(),
             Replication::Replicate(_) => previous > progress.matched,
-            Replication::Snapshot { .. } => false,
+            Replication::Probe {
+                awaiting_reply: false,
+            }
+            | Replication::Snapshot { .. } => false,
         };
         if !is_current {
             return; // Repeated or late (RULES 31).
         }
         // Of our log, nothing after the hint and nothing newer than it can match there: one probe
         // a term, not one an entry.
-        let agreed = shared
-            .log
-            .agreement_hint(hint.index.min(previous.previous()), hint.term);
-        progress.become_probe(agreed.index.next());
+        let latest = hint.index.min(previous.previous());
+        let agreed = if latest < shared.log.base().id.index {
+            latest // Purged: a snapshot is needed.
+        } else {
+            shared.log.agreement_hint(latest, hint.term).index
+        };
+        progress.become_probe(agreed.next());
         self.replicate_to(from, shared, out);
     }
 
@@ -276,10 +284,7 @@ impl Leader {
         }
         progress.heard = shared.now;
         progress.round = progress.round.max(round);
-        let sent_before = shared.now.before(2 * shared.config.heartbeat_interval);
-        if progress.has_lost_an_append(verified, sent_before) {
-            progress.become_probe(verified.next());
-        }
+        self.look_after_overdue(shared, from, verified, out);
         self.replicate_to(from, shared, out);
         self.confirm_reads(shared, out);
     }

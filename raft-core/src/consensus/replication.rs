@@ -67,6 +67,42 @@ impl Leader {
         }
     }
 
+    /// An append has been in flight for long. If the follower, which has verified our log through
+    /// `verified`, has not seen it, it was lost. If it has, its disk is slow or its answer was
+    /// lost: ask for another answer, past the window, or a full one would stall for ever.
+    pub(super) fn look_after_overdue(
+        &mut self,
+        shared: &mut Shared,
+        from: NodeId,
+        verified: LogIndex,
+        out: &mut Effects,
+    ) {
+        let Some(progress) = self.peers.get_mut(&from) else {
+            return;
+        };
+        let before = shared.now.before(2 * shared.config.heartbeat_interval);
+        let Some(overdue) = progress.overdue(before) else {
+            return;
+        };
+        let known = shared.log.term_at(verified);
+        if verified < overdue || known.is_none() {
+            // Lost; or purged since, so that only a snapshot helps.
+            progress.become_probe(verified.next());
+        } else if let Some(term) = known {
+            let previous = LogId::new(term, verified);
+            let commit = shared.committed;
+            shared.send(
+                from,
+                Body::Append {
+                    previous,
+                    entries: Vec::new(),
+                    commit,
+                },
+                out,
+            );
+        }
+    }
+
     /// Entries for a follower came from the disk.
     pub(super) fn on_fetched(
         &mut self,

@@ -1,0 +1,38 @@
+//! At most one leader can be elected in a given term.
+
+use super::{Checks, Held, broken};
+use crate::id::{NodeId, Term};
+
+const PROPERTY: &str = "election safety";
+
+impl Checks {
+    pub(in crate::sim) fn elected(&mut self, term: Term, leader: NodeId) -> Held {
+        match self.leaders.insert(term, leader) {
+            Some(other) if other != leader => broken(
+                PROPERTY,
+                format!("nodes {other} and {leader} both lead term {term}"),
+            ),
+            Some(_) => broken(
+                PROPERTY,
+                format!("node {leader} was elected twice in term {term}"),
+            ),
+            None => Ok(()),
+        }
+    }
+
+    /// A vote left a node, or a candidate asked for others' and so used its own. Remembered across
+    /// crashes.
+    pub(in crate::sim) fn voted(&mut self, voter: NodeId, term: Term, candidate: NodeId) -> Held {
+        match self.votes.insert((voter, term), candidate) {
+            Some(other) if other != candidate => broken(
+                PROPERTY,
+                format!("node {voter} voted for {other} and for {candidate} in term {term}"),
+            ),
+            Some(_) | None => Ok(()),
+        }
+    }
+
+    pub(in crate::sim) fn elections(&self) -> u64 {
+        self.leaders.len() as u64
+    }
+}

@@ -1,0 +1,55 @@
+//! The checkers, one property a file, named as the thesis names it (§3.2, figure 3.2).
+//!
+//! Each costs a little an event, never a walk over the cluster's history.
+
+mod durability;
+mod election_safety;
+mod leader_completeness;
+mod linearizability;
+mod log_matching;
+mod send_gate;
+mod state_machine_safety;
+
+use std::collections::BTreeMap;
+
+use crate::id::{ChainLink, LogId, LogIndex, NodeId, Term};
+
+/// What is known of the whole run, by which single events are judged.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Checks {
+    leaders: BTreeMap<Term, NodeId>,
+    votes: BTreeMap<(NodeId, Term), NodeId>,
+    records: BTreeMap<LogId, u32>,
+    /// Everything that was ever committed, the first entry first.
+    canon: Vec<ChainLink>,
+    /// The state machine's hash after each applied index.
+    states: BTreeMap<LogIndex, u32>,
+    /// The greatest index that any client was told of.
+    completed: LogIndex,
+}
+
+/// A property that does not hold.
+#[derive(Clone, Debug)]
+pub(super) struct Broken {
+    pub(super) property: &'static str,
+    pub(super) detail: String,
+}
+
+/// Whether a property holds.
+pub(super) type Held = Result<(), Broken>;
+
+pub(super) fn broken(property: &'static str, detail: String) -> Held {
+    Err(Broken { property, detail })
+}
+
+impl Checks {
+    /// How much is committed.
+    pub(super) fn committed(&self) -> LogIndex {
+        LogIndex::new(self.canon.len() as u64)
+    }
+
+    fn canonical(&self, index: LogIndex) -> Option<ChainLink> {
+        let offset = usize::try_from(index.get().checked_sub(1)?).ok()?;
+        self.canon.get(offset).copied()
+    }
+}

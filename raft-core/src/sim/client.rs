@@ -1,0 +1,73 @@
+//! The clients: each has one operation under way, a write or a linearizable read.
+
+use std::collections::BTreeMap;
+
+use super::chance::Chance;
+use super::machine::Command;
+use crate::id::{LogIndex, NodeId};
+use crate::message::ReadId;
+use crate::time::Timestamp;
+
+/// All clients and what they wait for.
+#[derive(Clone, Debug)]
+pub(super) struct Clients {
+    pub(super) chance: Chance,
+    values: u64,
+    reads: u64,
+    /// Operations under way.
+    pub(super) waiting: BTreeMap<u64, Operation>,
+}
+
+/// An operation under way.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Operation {
+    /// Where it was asked for.
+    pub(super) node: NodeId,
+    /// What it must at least reflect.
+    pub(super) floor: LogIndex,
+    pub(super) since: Timestamp,
+    pub(super) kind: Kind,
+}
+
+/// What an operation waits for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kind {
+    Write,
+    Read(ReadId),
+}
+
+impl Clients {
+    pub(super) fn new(seed: u64) -> Self {
+        Self {
+            chance: Chance::new(seed, 2),
+            values: 0,
+            reads: 0,
+            waiting: BTreeMap::new(),
+        }
+    }
+
+    /// A write of a value that was never written before.
+    pub(super) fn command(&mut self) -> Command {
+        self.values += 1;
+        let key = u8::try_from(self.chance.below(8)).unwrap_or(0);
+        Command {
+            key,
+            value: self.values,
+        }
+    }
+
+    pub(super) fn read_id(&mut self) -> ReadId {
+        self.reads += 1;
+        ReadId(self.reads)
+    }
+
+    /// The client that waits for this read.
+    pub(super) fn reader(&self, node: NodeId, read: ReadId) -> Option<u64> {
+        let waits =
+            |operation: &Operation| operation.node == node && operation.kind == Kind::Read(read);
+        self.waiting
+            .iter()
+            .find(|(_, operation)| waits(operation))
+            .map(|(client, _)| *client)
+    }
+}

@@ -1,0 +1,234 @@
+//! A node's disk: what is durable, and what would be lost if the power went now.
+
+use std::collections::VecDeque;
+
+use super::chance::Chance;
+use super::machine::Machine;
+use crate::config::Config;
+use crate::consensus::{IndexRange, Recovery, RecoveryError, Sequence, Write};
+use crate::entry::Entry;
+use crate::hard_state::HardState;
+use crate::id::{ChainLink, LogIndex};
+use crate::snapshot::SnapshotMeta;
+
+/// Keeps [`Image`], and the writes that have not reached it.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Disk {
+    durable: Image,
+    queue: VecDeque<Write>,
+    /// So many of the queued writes are part of the sync under way.
+    syncing: usize,
+}
+
+/// What a crash leaves.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Image {
+    pub(super) hard_state: HardState,
+    purged: ChainLink,
+    entries: Vec<Entry>,
+    /// The newest last.
+    snapshots: Vec<(SnapshotMeta, Machine)>,
+}
+
+impl Disk {
+    pub(super) fn durable(&self) -> &Image {
+        &self.durable
+    }
+
+    /// Takes a write; says whether the disk was idle, so that a sync can begin.
+    pub(super) fn write(&mut self, write: Write) -> bool {
+        self.queue.push_back(write);
+        self.syncing == 0
+    }
+
+    /// Begins a sync of everything queued. False if there is nothing.
+    pub(super) fn begin_sync(&mut self) -> bool {
+        self.syncing = self.queue.len();
+        self.syncing > 0
+    }
+
+    /// The sync is done: reports what is durable now.
+    pub(super) fn end_sync(&mut self) -> Option<Sequence> {
+        let count = std::mem::take(&mut self.syncing);
+        let mut last = None;
+        for write in self.queue.drain(..count) {
+            last = Some(write.sequence);
+            self.durable.perform(&write);
+        }
+        last
+    }
+
+    /// The power goes. Of what was not synced, some prefix may have reached the disk, torn
+    /// anywhere between two records; term and vote of the batch may be there before its entries.
+    pub(super) fn crash(&mut self, chance: &mut Chance) {
+        let mut lost: Vec<Write> = self.queue.drain(..).collect();
+        self.syncing = 0;
+        lost.truncate(usize::try_from(chance.below(lost.len() as u64 + 1)).unwrap_or(0));
+        if chance.coin()
+            && let Some(hard_state) = lost.iter().rev().find_map(|write| write.hard_state)
+        {
+            self.durable.hard_state = hard_state;
+            for write in &mut lost {
+                write.hard_state = None;
+            }
+        }
+        if let Some(torn) = lost.last_mut() {
+            let kept = chance.below(torn.append.len() as u64 + 1);
+            torn.append.truncate(usize::try_from(kept).unwrap_or(0));
+        }
+        for write in lost {
+            self.durable.perform(&write);
+        }
+    }
+
+    /// Keeps a snapshot, at once durable.
+    pub(super) fn keep_snapshot(&mut self, meta: SnapshotMeta, machine: Machine) {
+        let image = &mut self.durable;
+        image
+            .snapshots
+            .retain(|(known, _)| known.id().index != meta.id().index);
+        image.snapshots.push((meta, machine));
+        // One that was long on its way may be older than what is here.
+        image.snapshots.sort_by_key(|(meta, _)| meta.id().index);
+        let surplus = image.snapshots.len().saturating_sub(2);
+        image.snapshots.drain(..surplus);
+    }
+
+    /// What a node finds when it starts, and the state its machine starts from.
+    pub(super) fn recover(&mut self, config: &Config) -> Result<Recovered, RecoveryError> {
+        self.durable.recover(config)
+    }
+
+    /// The newest snapshot that is there.
+    pub(super) fn newest_snapshot(&self) -> Option<&(SnapshotMeta, Machine)> {
+        self.durable.snapshots.last()
+    }
+
+    /// The entries in `range`, as far as `bytes_max` allows. Reads what was
+    /// written, synced or not, like a real log. `None` if the first one is purged.
+    pub(super) fn read(&self, range: IndexRange, bytes_max: usize) -> Option<Vec<Entry>> {
+        let image = &self.durable;
+        if range.start <= image.purged.id.index {
+            return None;
+        }
+        let mut bytes = 0;
+        let entries = image
+            .entries
+            .iter()
+            .filter(|entry| range.contains(&entry.index()));
+        let fits = entries.take_while(|entry| {
+            let fits = bytes == 0 || bytes + entry.record_bytes() <= bytes_max;
+            bytes += entry.record_bytes();
+            fits
+        });
+        Some(fits.cloned().collect())
+    }
+}
+
+impl Image {
+    /// The first entries of a cluster that starts with `entries`.
+    pub(super) fn bootstrapped(entries: Vec<Entry>) -> Disk {
+        let durable = Self {
+            entries,
+            ..Self::default()
+        };
+        Disk {
+            durable,
+            ..Disk::default()
+        }
+    }
+
+    /// Whether the entry is there, or a snapshot that contains it.
+    pub(super) fn holds(&self, link: ChainLink) -> bool {
+        self.last_contained() >= link.id.index
+            || self
+                .entry(link.id.index)
+                .is_some_and(|entry| entry.link() == link)
+    }
+
+    /// The last entry of log or snapshots.
+    pub(super) fn last(&self) -> LogIndex {
+        let log = self
+            .entries
+            .last()
+            .map_or(self.purged.id.index, Entry::index);
+        log.max(self.last_contained())
+    }
+
+    fn recover(&mut self, config: &Config) -> Result<Recovered, RecoveryError> {
+        let snapshot = self.snapshots.last().cloned();
+        if let Some((meta, _)) = &snapshot {
+            let last = meta.header.last;
+            let is_there = self
+                .entry(last.id.index)
+                .is_some_and(|entry| entry.id() == last.id)
+                || self.purged.id.index >= last.id.index;
+            if !is_there {
+                self.purge(last);
+            }
+        }
+        let meta = snapshot.as_ref().map(|(meta, _)| meta.clone());
+        let mut recovery = Recovery::new(config, self.hard_state, meta, self.purged)?;
+        for entry in &self.entries {
+            recovery.replay(entry.clone())?;
+        }
+        let (applied, machine) = match snapshot {
+            Some((meta, machine)) => (meta.id().index, machine),
+            None => (LogIndex::ZERO, Machine::default()),
+        };
+        Ok(Recovered {
+            recovery,
+            applied,
+            machine,
+        })
+    }
+
+    fn last_contained(&self) -> LogIndex {
+        self.snapshots
+            .last()
+            .map_or(LogIndex::ZERO, |(meta, _)| meta.id().index)
+    }
+
+    fn entry(&self, index: LogIndex) -> Option<&Entry> {
+        let first = self.entries.first()?.index();
+        let offset = index.get().checked_sub(first.get())?;
+        self.entries.get(usize::try_from(offset).ok()?)
+    }
+
+    fn perform(&mut self, write: &Write) {
+        if let Some(hard_state) = write.hard_state {
+            self.hard_state = hard_state;
+        }
+        if let Some(from) = write.truncate_from {
+            self.entries.retain(|entry| entry.index() < from);
+        }
+        if let Some(through) = write.purge_through {
+            self.purge(through);
+        }
+        self.entries.extend_from_slice(&write.append);
+    }
+
+    fn purge(&mut self, through: ChainLink) {
+        if through.id.index <= self.purged.id.index {
+            return;
+        }
+        if self
+            .entry(through.id.index)
+            .is_some_and(|entry| entry.link() == through)
+        {
+            self.entries
+                .retain(|entry| entry.index() > through.id.index);
+        } else {
+            self.entries.clear();
+        }
+        self.purged = through;
+    }
+}
+
+/// What a node starts from.
+#[derive(Debug)]
+pub(super) struct Recovered {
+    pub(super) recovery: Recovery,
+    pub(super) applied: LogIndex,
+    pub(super) machine: Machine,
+}

@@ -1,0 +1,416 @@
+//! Drives one node's core as the real node would: executes effects, reports what came of them.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::check::{Broken, Checks};
+use super::clock::Clock;
+use super::cluster::{Cluster, Happening, Own, Way};
+use super::disk::{Disk, Image};
+use super::machine::Machine;
+use super::plan::Plan;
+use crate::consensus::{Effect, Effects, Event, Raft, RoleName, Setup, Write};
+use crate::entry::Entry;
+use crate::id::{GroupId, LogIndex, NodeId, Term};
+use crate::message::{Body, Message, ReadId};
+use crate::snapshot::{SnapshotHeader, SnapshotMeta};
+use crate::time::Timestamp;
+
+/// One node: its core while it lives, and its disk, which outlives it.
+#[derive(Debug)]
+pub(super) struct SimNode {
+    pub(super) raft: Option<Raft>,
+    pub(super) disk: Disk,
+    pub(super) machine: Machine,
+    pub(super) life: u64,
+    pub(super) paused_until: Timestamp,
+    /// Which client's write became which entry.
+    pub(super) writes: BTreeMap<LogIndex, (Term, u64)>,
+    clock: Clock,
+    woken_at: Option<Timestamp>,
+    /// The state machine is busy until then.
+    busy_until: Timestamp,
+}
+
+impl SimNode {
+    pub(super) fn new(id: NodeId, plan: &Plan, log: Vec<Entry>) -> Self {
+        let mut chance = super::chance::Chance::new(plan.seed, 1_000 + id.get());
+        let drift = i64::try_from(chance.below(2 * plan.drift + 1)).unwrap_or(0)
+            - i64::try_from(plan.drift).unwrap_or(0);
+        Self {
+            raft: None,
+            disk: Image::bootstrapped(log),
+            machine: Machine::default(),
+            life: 0,
+            paused_until: Timestamp::ZERO,
+            writes: BTreeMap::new(),
+            clock: Clock::new(chance.below(1 << 40), drift),
+            woken_at: None,
+            busy_until: Timestamp::ZERO,
+        }
+    }
+}
+
+impl Cluster {
+    pub(super) fn start(&mut self, id: NodeId) -> Result<(), Broken> {
+        let (config, now) = (self.plan.config.clone(), self.now);
+        let seed = self.chance.number();
+        let Some(node) = self.nodes.get_mut(&id) else {
+            return Ok(());
+        };
+        let recovered = node.disk.recover(&config).map_err(|error| Broken {
+            property: "recovery",
+            detail: format!("node {id} cannot start: {error}"),
+        })?;
+        node.life += 1;
+        node.machine = recovered.machine;
+        node.busy_until = now;
+        node.woken_at = None;
+        let setup = Setup {
+            id,
+            group: GroupId::default(),
+            config,
+            seed,
+        };
+        let local = node.clock.local(now);
+        node.raft = Some(Raft::new(
+            setup,
+            recovered.recovery,
+            recovered.applied,
+            local,
+        ));
+        self.tell(|| format!("{id}: starts"));
+        self.wake_when_due(id);
+        Ok(())
+    }
+
+    pub(super) fn crash(&mut self, id: NodeId) {
+        let Some(node) = self.nodes.get_mut(&id) else {
+            return;
+        };
+        if node.raft.take().is_none() {
+            return;
+        }
+        node.disk.crash(&mut self.chance);
+        node.writes.clear();
+        node.paused_until = Timestamp::ZERO;
+        self.count("crashes");
+        self.tell(|| format!("{id}: crashes"));
+        self.abandon(id);
+    }
+
+    /// Whether this life of the node goes on.
+    pub(super) fn lives(&self, id: NodeId, life: u64) -> bool {
+        self.nodes
+            .get(&id)
+            .is_some_and(|node| node.raft.is_some() && node.life == life)
+    }
+
+    /// One step of one node, and everything that follows from it at once.
+    pub(super) fn step(&mut self, id: NodeId, event: Event) -> Result<(), Broken> {
+        let now = self.now;
+        self.tell(|| format!("{id}: {}", brief(&event)));
+        let Some(node) = self.nodes.get_mut(&id) else {
+            return Ok(());
+        };
+        let Some(raft) = node.raft.as_mut() else {
+            return Ok(());
+        };
+        let (before, mut effects) = (raft.status_brief(), Effects::new());
+        raft.step(node.clock.local(now), event, &mut effects);
+        raft.check_state();
+        self.report.steps += 1;
+        let after = raft.status_brief();
+        self.checks
+            .commits(id, raft, before.committed, after.committed)?;
+        if after.is_leader && !before.is_leader {
+            self.checks.elected(after.term, id)?;
+            self.checks.leads(id, after.term, raft)?;
+        }
+        if after.is_leader && after.committed > before.committed {
+            self.check_quorum_on_disk(id, after.committed)?;
+        }
+        for effect in effects.drain() {
+            self.execute(id, effect)?;
+        }
+        self.wake_when_due(id);
+        Ok(())
+    }
+
+    fn check_quorum_on_disk(&mut self, id: NodeId, committed: LogIndex) -> Result<(), Broken> {
+        let raft = self.nodes.get(&id).and_then(|node| node.raft.as_ref());
+        let Some(link) = raft.and_then(|raft| raft.link_at(committed)) else {
+            return Ok(());
+        };
+        let holding = self
+            .nodes
+            .values()
+            .filter(|node| node.disk.durable().holds(link))
+            .count();
+        Checks::committed_by_leader(id, link, self.nodes.len(), holding)
+    }
+
+    fn execute(&mut self, id: NodeId, effect: Effect) -> Result<(), Broken> {
+        let life = self.nodes.get(&id).map_or(0, |node| node.life);
+        match effect {
+            Effect::Persist(write) => self.persist(id, life, write),
+            Effect::Send(message) => self.send(&message),
+            Effect::SendSnapshot { to, term } => {
+                self.send_snapshot(id, life, to, term);
+                Ok(())
+            }
+            Effect::Fetch {
+                reader,
+                range,
+                bytes_max,
+            } => {
+                let (after, fetch) = (self.latency(), Own::Fetch(reader, range, bytes_max));
+                self.schedule(after, Happening::Own(id, life, fetch));
+                Ok(())
+            }
+            Effect::Apply(entries) => {
+                self.schedule_machine(id, Own::Apply(entries));
+                Ok(())
+            }
+            Effect::Restore(meta) => {
+                self.count("snapshots restored");
+                self.schedule_machine(id, Own::Restore(meta));
+                Ok(())
+            }
+            Effect::TakeSnapshot => {
+                self.schedule_machine(id, Own::TakeSnapshot);
+                Ok(())
+            }
+            // Proposals are answered where they were made; see the clients.
+            Effect::Accepted { .. } | Effect::Refused { .. } => Ok(()),
+            Effect::ReadReady { reads, index } => self.reads_ready(id, &reads, index),
+            Effect::ReadFailed { reads, .. } => {
+                self.reads_failed(id, &reads);
+                Ok(())
+            }
+            Effect::LeadershipLost { .. } => {
+                self.count("leaders deposed");
+                self.forget_writes(id);
+                Ok(())
+            }
+            Effect::StatusChanged(standing) => {
+                self.tell(|| format!("{id}: {} of {}", standing.role.as_str(), standing.term));
+                if standing.role == RoleName::Leader {
+                    self.aim_crash(id);
+                }
+                Ok(())
+            }
+            Effect::MembershipChanged { .. } => Ok(()),
+            Effect::Dropped(nonsense) => Err(Broken {
+                property: "no nonsense among correct nodes",
+                detail: format!("node {id} dropped {nonsense:?}"),
+            }),
+            Effect::Halt(fault) => Err(Broken {
+                property: "no fault among correct disks",
+                detail: format!("node {id}: {fault}"),
+            }),
+        }
+    }
+
+    fn persist(&mut self, id: NodeId, life: u64, write: Write) -> Result<(), Broken> {
+        self.checks.appended(&write.append)?;
+        if write.truncate_from.is_some() {
+            self.count("conflicting suffixes truncated");
+        }
+        let Some(node) = self.nodes.get_mut(&id) else {
+            return Ok(());
+        };
+        if node.disk.write(write) && node.disk.begin_sync() {
+            self.schedule_sync(id, life);
+            self.aim_crash(id);
+        }
+        Ok(())
+    }
+
+    pub(super) fn synced(&mut self, id: NodeId, life: u64) -> Result<(), Broken> {
+        let Some(node) = self.nodes.get_mut(&id) else {
+            return Ok(());
+        };
+        let Some(sequence) = node.disk.end_sync() else {
+            return Ok(());
+        };
+        if node.disk.begin_sync() {
+            self.schedule_sync(id, life);
+        }
+        self.step(id, Event::Persisted(sequence))
+    }
+
+    fn schedule_sync(&mut self, id: NodeId, life: u64) {
+        let (low, high) = self.plan.sync;
+        let mut after = self.chance.duration(low, high);
+        if self.faults_go_on() && self.chance.happens(self.plan.disk_stall) {
+            self.count("disk stalls");
+            after = self.chance.duration(high, Duration::from_secs(4));
+        }
+        self.schedule(after, Happening::Own(id, life, Own::Synced));
+    }
+
+    fn send(&mut self, message: &Message) -> Result<(), Broken> {
+        let Some(sender) = self.nodes.get(&message.from) else {
+            return Ok(());
+        };
+        self.checks.leaves(message, sender.disk.durable())?;
+        let (from, to) = (message.from, message.to);
+        let is_vote = matches!(message.body, Body::VoteReply { granted: true });
+        for delay in self.network.delays(&self.plan, from, to) {
+            self.schedule(delay, Happening::Deliver(message.clone()));
+        }
+        if is_vote {
+            self.aim_crash(from);
+        }
+        Ok(())
+    }
+
+    fn send_snapshot(&mut self, from: NodeId, life: u64, to: NodeId, term: Term) {
+        self.count("snapshots sent");
+        let snapshot = self
+            .nodes
+            .get(&from)
+            .and_then(|node| node.disk.newest_snapshot())
+            .cloned();
+        let is_lost = self.network.is_cut(from, to)
+            || (self.faults_go_on() && self.chance.happens(self.plan.snapshot_failure));
+        let after = 4 * self.latency();
+        match snapshot.filter(|_| !is_lost) {
+            Some(snapshot) => {
+                let way = Way { from, life, to };
+                let arrives = Happening::SnapshotArrives(way, term, Box::new(snapshot));
+                self.schedule(after, arrives);
+            }
+            None => {
+                let failed = Own::SnapshotOutcome(to, None);
+                self.schedule(after, Happening::Own(from, life, failed));
+            }
+        }
+    }
+
+    /// The state machine does one thing after the other.
+    fn schedule_machine(&mut self, id: NodeId, own: Own) {
+        let after = self.latency();
+        let Some(node) = self.nodes.get_mut(&id) else {
+            return;
+        };
+        node.busy_until = node.busy_until.max(self.now) + after;
+        let (at, life) = (node.busy_until, node.life);
+        self.schedule_at(at, Happening::Own(id, life, own));
+    }
+
+    pub(super) fn apply(&mut self, id: NodeId, entries: &[Entry]) -> Result<(), Broken> {
+        let Some(node) = self.nodes.get_mut(&id) else {
+            return Ok(());
+        };
+        let mut answered = Vec::new();
+        for entry in entries {
+            node.machine.apply(entry);
+            self.checks.state_is(id, entry.index(), node.machine.hash)?;
+            if let Some((term, client)) = node.writes.remove(&entry.index()) {
+                answered.push((client, entry.id(), term == entry.term()));
+            }
+        }
+        let applied = node.machine.applied();
+        for (client, entry, is_own) in answered {
+            self.write_applied(client, entry, is_own)?;
+        }
+        self.step(id, Event::Applied(applied))
+    }
+
+    pub(super) fn restore(&mut self, id: NodeId, meta: &SnapshotMeta) -> Result<(), Broken> {
+        let Some(node) = self.nodes.get_mut(&id) else {
+            return Ok(());
+        };
+        let Some((_, machine)) = node
+            .disk
+            .newest_snapshot()
+            .filter(|(known, _)| known.id() == meta.id())
+        else {
+            return Ok(()); // A newer one came; its own restore follows.
+        };
+        node.machine = machine.clone();
+        self.checks
+            .state_is(id, node.machine.applied(), node.machine.hash)?;
+        self.step(id, Event::Applied(meta.id().index))
+    }
+
+    pub(super) fn take_snapshot(&mut self, id: NodeId, life: u64) {
+        self.count("snapshots taken");
+        let Some(node) = self.nodes.get(&id) else {
+            return;
+        };
+        let machine = node.machine.clone();
+        let header = SnapshotHeader {
+            last: machine.last,
+            time: machine.time,
+            membership: Arc::clone(&self.membership),
+            membership_at: crate::id::LogId::new(Term::new(1), LogIndex::FIRST),
+        };
+        let meta = SnapshotMeta {
+            header,
+            size: 0,
+            checksum: machine.hash,
+        };
+        let written = Own::SnapshotWritten(Box::new((meta, machine)));
+        let after = 4 * self.latency();
+        self.schedule(after, Happening::Own(id, life, written));
+    }
+
+    fn wake_when_due(&mut self, id: NodeId) {
+        let Some(node) = self.nodes.get_mut(&id) else {
+            return;
+        };
+        let Some(deadline) = node.raft.as_ref().and_then(Raft::deadline) else {
+            return;
+        };
+        let at = node.clock.world(deadline);
+        if node
+            .woken_at
+            .is_some_and(|planned| planned <= at && planned > self.now)
+        {
+            return; // An earlier wake-up looks again.
+        }
+        node.woken_at = Some(at);
+        let life = node.life;
+        self.schedule_at(at, Happening::Own(id, life, Own::Wake));
+    }
+
+    pub(super) fn latency(&mut self) -> Duration {
+        self.network.delay(&self.plan)
+    }
+
+    fn reads_ready(&mut self, id: NodeId, reads: &[ReadId], index: LogIndex) -> Result<(), Broken> {
+        for read in reads {
+            if let Some(client) = self.clients.reader(id, *read) {
+                let at = self
+                    .nodes
+                    .get(&id)
+                    .map_or(index, |node| node.machine.applied());
+                self.read_answered(client, at)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn reads_failed(&mut self, id: NodeId, reads: &[ReadId]) {
+        for read in reads {
+            if let Some(client) = self.clients.reader(id, *read) {
+                self.finish(client, "reads failed");
+            }
+        }
+    }
+}
+
+fn brief(event: &Event) -> String {
+    match event {
+        Event::Received(Message {
+            from, term, body, ..
+        }) => {
+            format!("from {from} in term {term}: {body:?}")
+        }
+        other => format!("{other:?}"),
+    }
+}

@@ -1,0 +1,83 @@
+//! What goes wrong, and when: drawn each millisecond, and aimed at the worst moments.
+
+use std::time::Duration;
+
+use super::check::Broken;
+use super::cluster::{Cluster, Happening};
+use crate::consensus::Event;
+use crate::id::NodeId;
+
+impl Cluster {
+    pub(super) fn faults_go_on(&self) -> bool {
+        !self.network.is_healed
+    }
+
+    /// Each millisecond, each fault may begin.
+    pub(super) fn draw_faults(&mut self) -> Result<(), Broken> {
+        if !self.faults_go_on() {
+            return Ok(());
+        }
+        self.schedule(Duration::from_millis(1), Happening::Faults);
+        let ids: Vec<NodeId> = self.nodes.keys().copied().collect();
+        let Some(victim) = self.chance.pick(&ids).copied() else {
+            return Ok(());
+        };
+        if self.chance.happens(self.plan.crash) {
+            self.crash_and_restart(victim);
+        }
+        if self.chance.happens(self.plan.partition) {
+            self.count("partitions");
+            self.tell(|| "the network is cut".to_owned());
+            self.network.cut_some(&ids);
+            let heals = self
+                .chance
+                .duration(Duration::ZERO, 10 * self.plan.config.election_timeout);
+            self.schedule(heals, Happening::HealPartition);
+        }
+        if self.chance.happens(self.plan.pause) {
+            self.count("pauses");
+            let length = self
+                .chance
+                .duration(Duration::ZERO, 5 * self.plan.config.election_timeout);
+            let until = self.now + length;
+            if let Some(node) = self.nodes.get_mut(&victim) {
+                node.paused_until = node.paused_until.max(until);
+            }
+        }
+        if self.chance.happens(self.plan.election_kick) {
+            self.count("elections kicked");
+            self.step(victim, Event::CampaignRequested)?;
+        }
+        Ok(())
+    }
+
+    /// A crash at the worst moment: right after a vote or an election, or when a sync begins.
+    pub(super) fn aim_crash(&mut self, id: NodeId) {
+        if self.faults_go_on() && self.chance.happens(self.plan.aimed_crash / 10) {
+            self.count("aimed crashes");
+            self.crash_and_restart(id);
+        }
+    }
+
+    fn crash_and_restart(&mut self, id: NodeId) {
+        self.crash(id);
+        let is_quick = self.chance.coin();
+        let high = if is_quick { 60 } else { 3_000 };
+        let down = self
+            .chance
+            .duration(Duration::ZERO, Duration::from_millis(high));
+        self.schedule(down, Happening::Restart(id));
+    }
+
+    /// Nothing new goes wrong. Pauses that have begun run out by themselves.
+    pub(super) fn end_faults(&mut self) {
+        self.network.heal();
+        self.network.is_healed = true;
+        self.plan.think = self.plan.think.max(Duration::from_millis(250));
+        let ids: Vec<NodeId> = self.nodes.keys().copied().collect();
+        for id in ids {
+            self.schedule(Duration::ZERO, Happening::Restart(id));
+        }
+        self.tell(|| "faults end".to_owned());
+    }
+}

@@ -1,0 +1,113 @@
+//! What happens, to whom, and whether it still matters.
+
+use std::time::Duration;
+
+use super::check::Broken;
+use super::cluster::{Cluster, Happening, Own, Way};
+use super::machine::Machine;
+use crate::consensus::Event;
+use crate::id::{NodeId, Term};
+use crate::snapshot::SnapshotMeta;
+use crate::time::Timestamp;
+
+impl Cluster {
+    pub(super) fn happen(&mut self, happening: Happening) -> Result<(), Broken> {
+        if let Some(until) = self.pause_of(&happening) {
+            self.schedule_at(until, happening);
+            return Ok(());
+        }
+        match happening {
+            Happening::Deliver(message) => self.step(message.to, Event::Received(message)),
+            Happening::Own(id, life, own) if self.lives(id, life) => self.own(id, life, own),
+            Happening::Own(..) => Ok(()), // Of a life that has ended.
+            Happening::SnapshotArrives(way, term, snapshot) => {
+                self.snapshot_arrives(way, term, *snapshot)
+            }
+            Happening::Restart(id) => {
+                let is_down = self.nodes.get(&id).is_some_and(|node| node.raft.is_none());
+                if is_down { self.start(id) } else { Ok(()) }
+            }
+            Happening::Faults => self.draw_faults(),
+            Happening::HealPartition => {
+                self.network.heal();
+                Ok(())
+            }
+            Happening::ClientTurn(client) => self.client_turn(client),
+        }
+    }
+
+    /// Something that a node brought about in this life.
+    fn own(&mut self, id: NodeId, life: u64, own: Own) -> Result<(), Broken> {
+        match own {
+            Own::Wake => self.step(id, Event::TimePassed),
+            Own::Synced => self.synced(id, life),
+            Own::Apply(entries) => self.apply(id, &entries),
+            Own::Restore(meta) => self.restore(id, &meta),
+            Own::TakeSnapshot => {
+                self.take_snapshot(id, life);
+                Ok(())
+            }
+            Own::SnapshotWritten(snapshot) => {
+                let (meta, machine) = *snapshot;
+                if let Some(node) = self.nodes.get_mut(&id) {
+                    node.disk.keep_snapshot(meta.clone(), machine);
+                }
+                self.step(id, Event::SnapshotTaken(meta))
+            }
+            Own::Fetch(reader, range, bytes) => {
+                let from = range.start;
+                let node = self.nodes.get(&id);
+                let read = node.and_then(|node| node.disk.read(range, bytes));
+                let event = match read {
+                    Some(entries) => Event::Fetched {
+                        reader,
+                        from,
+                        entries,
+                    },
+                    None => Event::FetchPurged { reader },
+                };
+                self.step(id, event)
+            }
+            Own::SnapshotOutcome(to, Some(last)) => self.step(id, Event::SnapshotSent { to, last }),
+            Own::SnapshotOutcome(to, None) => self.step(id, Event::SnapshotNotSent { to }),
+        }
+    }
+
+    fn snapshot_arrives(
+        &mut self,
+        way: Way,
+        term: Term,
+        (meta, machine): (SnapshotMeta, Machine),
+    ) -> Result<(), Broken> {
+        let Way { from, life, to } = way;
+        let Some(node) = self.nodes.get_mut(&to).filter(|node| node.raft.is_some()) else {
+            let lost = Own::SnapshotOutcome(to, None);
+            self.schedule(Duration::ZERO, Happening::Own(from, life, lost));
+            return Ok(());
+        };
+        node.disk.keep_snapshot(meta.clone(), machine);
+        let last = Some(meta.id());
+        self.step(to, Event::SnapshotReceived { from, term, meta })?;
+        let after = self.latency();
+        self.schedule(
+            after,
+            Happening::Own(from, life, Own::SnapshotOutcome(to, last)),
+        );
+        Ok(())
+    }
+
+    /// A paused process takes nothing in until it goes on. Its disk does not know.
+    fn pause_of(&self, happening: &Happening) -> Option<Timestamp> {
+        let id = match happening {
+            Happening::Deliver(message) => message.to,
+            Happening::SnapshotArrives(way, ..) => way.to,
+            Happening::Own(id, ..) => *id,
+            Happening::Restart(_)
+            | Happening::Faults
+            | Happening::HealPartition
+            | Happening::ClientTurn(_) => return None,
+        };
+        let until = self.nodes.get(&id)?.paused_until;
+        (until > self.now).then_some(until)
+    }
+}

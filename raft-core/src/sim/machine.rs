@@ -1,0 +1,66 @@
+//! The replicated state machine of the simulation: registers, and a hash of their history.
+
+use std::collections::BTreeMap;
+
+use bytes::Bytes;
+
+use crate::entry::{Entry, Payload};
+use crate::id::{ChainLink, LogIndex};
+use crate::time::ClusterTime;
+
+/// Registers by key. Cloning it is taking a snapshot.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Machine {
+    /// The last entry that was applied.
+    pub(super) last: ChainLink,
+    pub(super) time: ClusterTime,
+    registers: BTreeMap<u8, u64>,
+    /// Of everything that was applied, in order.
+    pub(super) hash: u32,
+}
+
+/// Writes `value` into the register `key`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Command {
+    pub(super) key: u8,
+    pub(super) value: u64,
+}
+
+impl Machine {
+    pub(super) fn apply(&mut self, entry: &Entry) {
+        assert!(
+            entry.follows(self.last),
+            "entry {entry:?} is applied after {}",
+            self.last
+        );
+        self.last = entry.link();
+        self.time = entry.time();
+        self.hash = crc32c::crc32c_append(self.hash, &entry.header());
+        if let Payload::Command(bytes) = entry.payload()
+            && let Some(command) = Command::decode(bytes)
+        {
+            self.registers.insert(command.key, command.value);
+        }
+    }
+
+    pub(super) fn applied(&self) -> LogIndex {
+        self.last.id.index
+    }
+}
+
+impl Command {
+    pub(super) fn encode(self, padding: usize) -> Bytes {
+        let mut bytes = vec![self.key];
+        bytes.extend_from_slice(&self.value.to_le_bytes());
+        bytes.resize(bytes.len() + padding, 0);
+        bytes.into()
+    }
+
+    fn decode(bytes: &[u8]) -> Option<Self> {
+        let (key, rest) = bytes.split_first()?;
+        Some(Self {
+            key: *key,
+            value: u64::from_le_bytes(*rest.first_chunk()?),
+        })
+    }
+}

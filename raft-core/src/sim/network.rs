@@ -1,0 +1,85 @@
+//! The network between nodes: loses, repeats, delays, and cuts links one way or both.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use super::chance::Chance;
+use super::plan::Plan;
+use crate::id::NodeId;
+
+/// Decides the way of each message.
+#[derive(Clone, Debug)]
+pub(super) struct Network {
+    chance: Chance,
+    cut: BTreeSet<(NodeId, NodeId)>,
+    /// Faults have ended.
+    pub(super) is_healed: bool,
+}
+
+impl Network {
+    pub(super) fn new(seed: u64) -> Self {
+        Self {
+            chance: Chance::new(seed, 1),
+            cut: BTreeSet::new(),
+            is_healed: false,
+        }
+    }
+
+    pub(super) fn is_cut(&self, from: NodeId, to: NodeId) -> bool {
+        self.cut.contains(&(from, to))
+    }
+
+    /// When a message arrives: never, once, or twice.
+    pub(super) fn delays(&mut self, plan: &Plan, from: NodeId, to: NodeId) -> Vec<Duration> {
+        if self.is_cut(from, to) || (!self.is_healed && self.chance.happens(plan.loss)) {
+            return Vec::new();
+        }
+        let copies = if !self.is_healed && self.chance.happens(plan.duplication) {
+            2
+        } else {
+            1
+        };
+        (0..copies).map(|_| self.delay(plan)).collect()
+    }
+
+    /// How long one transmission takes.
+    pub(super) fn delay(&mut self, plan: &Plan) -> Duration {
+        let (low, high) = plan.latency;
+        if !self.is_healed && self.chance.happens(plan.long_delay) {
+            return self
+                .chance
+                .duration(high, 10 * plan.config.election_timeout);
+        }
+        self.chance.duration(low, high)
+    }
+
+    /// Cuts the cluster in two, or links at random, in one direction or both.
+    pub(super) fn cut_some(&mut self, nodes: &[NodeId]) {
+        let is_split = self.chance.coin();
+        let one_way = self.chance.happens(300_000);
+        let left: BTreeSet<NodeId> = nodes
+            .iter()
+            .copied()
+            .filter(|_| self.chance.coin())
+            .collect();
+        for from in nodes {
+            for to in nodes {
+                let is_cut = if is_split {
+                    left.contains(from) && !left.contains(to)
+                } else {
+                    self.chance.happens(250_000)
+                };
+                if is_cut && from != to {
+                    self.cut.insert((*from, *to));
+                    if !one_way {
+                        self.cut.insert((*to, *from));
+                    }
+                }
+            }
+        }
+    }
+
+    pub(super) fn heal(&mut self) {
+        self.cut.clear();
+    }
+}

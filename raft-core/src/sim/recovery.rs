@@ -1,0 +1,60 @@
+//! After the last fault the cluster has to recover, within a bound (liveness).
+
+use std::time::Duration;
+
+use super::check::{Broken, broken};
+use super::cluster::Cluster;
+use crate::id::LogIndex;
+
+/// How many election timeouts a healed cluster may take to elect, catch up and answer.
+const RECOVERY_TIMEOUTS: u32 = 60;
+
+impl Cluster {
+    /// After the last fault: one leader, that commits new entries, which everyone applies, and
+    /// everybody who waits is answered; within a bound.
+    pub(super) fn recover(&mut self) -> Result<(), Broken> {
+        // What was delayed before the end may still come.
+        let straggling = 10 * self.plan.config.election_timeout + Duration::from_secs(4);
+        self.run_until(self.now + straggling)?;
+        let goal = self.checks.committed().next();
+        // A follower that lags catches up an entry a round trip in the tightest configuration.
+        let round_trip = self.plan.sync.1 + 3 * self.plan.latency.1 + Duration::from_millis(1);
+        let backlog = u32::try_from(goal.get()).unwrap_or(u32::MAX);
+        let patience = RECOVERY_TIMEOUTS * self.plan.config.election_timeout + backlog * round_trip;
+        let end = self.now + patience;
+        while self.now < end {
+            self.run_until(self.now + self.plan.config.election_timeout)?;
+            if self.have_all_applied(goal) && self.is_everyone_answered() {
+                return Ok(());
+            }
+        }
+        let states = self.nodes.iter().map(|(id, node)| match &node.raft {
+            Some(raft) => format!("{id}: {:?}", raft.status()),
+            None => format!("{id}: down"),
+        });
+        let states: Vec<String> = states.collect();
+        broken(
+            "liveness",
+            format!(
+                "{patience:?} after the last fault, entry {goal} is not applied everywhere, or somebody \
+             waits: {:?}\n{}",
+                self.clients.waiting,
+                states.join("\n")
+            ),
+        )
+    }
+
+    fn have_all_applied(&self, goal: LogIndex) -> bool {
+        self.nodes
+            .values()
+            .all(|node| node.machine.applied() >= goal)
+    }
+
+    fn is_everyone_answered(&self) -> bool {
+        let patience = 10 * self.plan.config.election_timeout;
+        let waiting = self.clients.waiting.values();
+        waiting
+            .into_iter()
+            .all(|operation| self.now.since(operation.since) < patience)
+    }
+}

@@ -1,0 +1,72 @@
+//! What a run showed.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::time::Duration;
+
+/// The figures of a run without a violation.
+#[derive(Clone, Debug, Default)]
+pub struct Report {
+    /// Simulated time.
+    pub time: Duration,
+    /// Voters.
+    pub nodes: u64,
+    /// Calls of [`crate::consensus::Raft::step`].
+    pub steps: u64,
+    /// Entries committed.
+    pub committed: u64,
+    /// Writes acknowledged to clients.
+    pub writes: u64,
+    /// Linearizable reads answered.
+    pub reads: u64,
+    /// Elections won.
+    pub elections: u64,
+    /// What happened how often: faults, and situations that should occur sometimes.
+    pub counts: BTreeMap<&'static str, u64>,
+}
+
+/// A promise of Raft that was broken, and how to see it again.
+#[derive(Clone, Debug)]
+pub struct Violation {
+    /// Which run.
+    pub seed: u64,
+    /// When, in simulated time.
+    pub at: Duration,
+    /// Which property, as the thesis names it.
+    pub property: &'static str,
+    /// What was seen.
+    pub detail: String,
+    /// The last steps before it.
+    pub trace: Vec<String>,
+}
+
+impl Report {
+    /// Adds the figures of another run.
+    pub fn add(&mut self, other: &Self) {
+        self.time += other.time;
+        self.nodes = self.nodes.max(other.nodes);
+        self.steps += other.steps;
+        self.committed += other.committed;
+        self.writes += other.writes;
+        self.reads += other.reads;
+        self.elections += other.elections;
+        for (name, count) in &other.counts {
+            *self.counts.entry(name).or_default() += count;
+        }
+    }
+}
+
+impl fmt::Display for Violation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for line in &self.trace {
+            writeln!(f, "{line}")?;
+        }
+        write!(
+            f,
+            "seed {} after {:?}: {}: {}",
+            self.seed, self.at, self.property, self.detail
+        )
+    }
+}
+
+impl std::error::Error for Violation {}

@@ -1,0 +1,168 @@
+//! What the clients do: writes of values never used before, and linearizable reads.
+
+use std::time::Duration;
+
+use super::check::Broken;
+use super::client::{Kind, Operation};
+use super::cluster::{Cluster, Happening};
+use crate::consensus::{Event, Raft, RoleName};
+use crate::entry::Sealed;
+use crate::id::{LogId, LogIndex, NodeId};
+
+impl Cluster {
+    pub(super) fn client_turn(&mut self, client: u64) -> Result<(), Broken> {
+        let pause = self.plan.think;
+        let think = self.clients.chance.duration(Duration::ZERO, 2 * pause);
+        self.schedule(think, Happening::ClientTurn(client));
+        if let Some(operation) = self.clients.waiting.get(&client).copied() {
+            // Patience is long, so that an answer that never comes is found at the end.
+            let waited = self.now.since(operation.since);
+            let is_write = operation.kind == Kind::Write;
+            if is_write && waited > 20 * self.plan.config.election_timeout {
+                if let Some(node) = self.nodes.get_mut(&operation.node) {
+                    node.writes.retain(|_, (_, writer)| *writer != client);
+                }
+                self.finish(client, "writes given up");
+            }
+            return Ok(());
+        }
+        let ids: Vec<NodeId> = self.nodes.keys().copied().collect();
+        let leader = ids.iter().copied().find(|id| self.leads(*id));
+        let anyone = self.clients.chance.pick(&ids).copied();
+        let to_leader = self.clients.chance.happens(800_000);
+        let Some(node) = (if to_leader { leader.or(anyone) } else { anyone }) else {
+            return Ok(());
+        };
+        if self.clients.chance.coin() {
+            self.begin_write(client, node)
+        } else {
+            self.begin_read(client, node)
+        }
+    }
+
+    fn leads(&self, id: NodeId) -> bool {
+        let raft = self.nodes.get(&id).and_then(|node| node.raft.as_ref());
+        raft.is_some_and(|raft| raft.standing().role == RoleName::Leader)
+    }
+
+    fn is_up(&self, id: NodeId) -> bool {
+        self.nodes
+            .get(&id)
+            .is_some_and(|node| node.raft.is_some() && node.paused_until <= self.now)
+    }
+
+    fn begin_write(&mut self, client: u64, node: NodeId) -> Result<(), Broken> {
+        if !self.is_up(node) {
+            return Ok(());
+        }
+        let command = self.clients.command();
+        let padding = usize::try_from(self.clients.chance.below(100)).unwrap_or(0);
+        let floor = self.checks.floor();
+        let expected = self.nodes.get(&node).and_then(|node| {
+            let raft = node
+                .raft
+                .as_ref()
+                .filter(|raft| raft.standing().role == RoleName::Leader)?;
+            Some((raft.last_index().next(), raft.standing().term))
+        });
+        if let (Some((index, term)), Some(node)) = (expected, self.nodes.get_mut(&node)) {
+            node.writes.insert(index, (term, client));
+        }
+        let operation = Operation {
+            node,
+            floor,
+            since: self.now,
+            kind: Kind::Write,
+        };
+        self.clients.waiting.insert(client, operation);
+        let sealed = Sealed::command(command.encode(padding));
+        self.step(node, Event::Proposed(vec![sealed]))?;
+        // Refused: nothing was appended where the write would be.
+        let last = self
+            .nodes
+            .get(&node)
+            .and_then(|node| node.raft.as_ref())
+            .map(Raft::last_index);
+        let was_appended =
+            expected.is_some_and(|(index, _)| last.is_some_and(|last| last >= index));
+        if !was_appended {
+            if let (Some((index, _)), Some(node)) = (expected, self.nodes.get_mut(&node)) {
+                node.writes.remove(&index);
+            }
+            self.finish(client, "writes refused");
+        }
+        Ok(())
+    }
+
+    fn begin_read(&mut self, client: u64, node: NodeId) -> Result<(), Broken> {
+        if !self.is_up(node) {
+            return Ok(());
+        }
+        let read = self.clients.read_id();
+        let floor = self.checks.floor();
+        let operation = Operation {
+            node,
+            floor,
+            since: self.now,
+            kind: Kind::Read(read),
+        };
+        self.clients.waiting.insert(client, operation);
+        self.step(node, Event::ReadsRequested(vec![read]))
+    }
+
+    pub(super) fn write_applied(
+        &mut self,
+        client: u64,
+        entry: LogId,
+        is_own: bool,
+    ) -> Result<(), Broken> {
+        let Some(operation) = self.clients.waiting.get(&client).copied() else {
+            return Ok(());
+        };
+        if !is_own {
+            self.finish(client, "writes overwritten");
+            return Ok(());
+        }
+        self.report.writes += 1;
+        self.finish(client, "writes");
+        self.checks.wrote(entry, operation.floor)
+    }
+
+    pub(super) fn read_answered(&mut self, client: u64, index: LogIndex) -> Result<(), Broken> {
+        let Some(operation) = self.clients.waiting.get(&client).copied() else {
+            return Ok(());
+        };
+        self.report.reads += 1;
+        self.finish(client, "reads");
+        self.checks.read(index, operation.floor)
+    }
+
+    pub(super) fn finish(&mut self, client: u64, how: &'static str) {
+        self.clients.waiting.remove(&client);
+        self.count(how);
+    }
+
+    /// The node forgets which writes were whose: their outcome is unknown.
+    pub(super) fn forget_writes(&mut self, id: NodeId) {
+        let Some(node) = self.nodes.get_mut(&id) else {
+            return;
+        };
+        let writes = std::mem::take(&mut node.writes);
+        for (_, client) in writes.into_values() {
+            self.finish(client, "writes unknown");
+        }
+    }
+
+    /// Whoever waited for an answer of this node waits no longer.
+    pub(super) fn abandon(&mut self, id: NodeId) {
+        let waiting = &self.clients.waiting;
+        let gone: Vec<u64> = waiting
+            .iter()
+            .filter(|(_, op)| op.node == id)
+            .map(|(client, _)| *client)
+            .collect();
+        for client in gone {
+            self.finish(client, "abandoned by a crash");
+        }
+    }
+}
