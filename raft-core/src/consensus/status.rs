@@ -66,6 +66,15 @@ pub struct PeerStatus {
     pub heard: Duration,
 }
 
+/// A few values of [`RaftStatus`], cheap to take.
+#[cfg(feature = "sim")]
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Brief {
+    pub(crate) committed: LogIndex,
+    pub(crate) term: crate::id::Term,
+    pub(crate) is_leader: bool,
+}
+
 impl Raft {
     /// What the core knows.
     pub fn status(&self) -> RaftStatus {
@@ -104,6 +113,34 @@ impl Raft {
             cached_bytes: shared.log.cached_bytes(),
             uncommitted_bytes: leader.map_or(0, |leader| leader.uncommitted_bytes()),
             peers: peers.collect(),
+        }
+    }
+
+    /// Identity and checksum of an entry that is not purged.
+    #[cfg(feature = "sim")]
+    pub(crate) fn link_at(&self, index: LogIndex) -> Option<crate::id::ChainLink> {
+        self.shared.log.link_at(index)
+    }
+
+    /// The log is purged through here.
+    #[cfg(feature = "sim")]
+    pub(crate) fn purged(&self) -> LogIndex {
+        self.shared.log.base().id.index
+    }
+
+    /// The last entry.
+    #[cfg(feature = "sim")]
+    pub(crate) fn last_index(&self) -> LogIndex {
+        self.shared.log.last().id.index
+    }
+
+    /// What a checker compares before and after every step.
+    #[cfg(feature = "sim")]
+    pub(crate) fn status_brief(&self) -> Brief {
+        Brief {
+            committed: self.shared.committed,
+            term: self.shared.term(),
+            is_leader: matches!(self.role, Role::Leader(_)),
         }
     }
 

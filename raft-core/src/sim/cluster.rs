@@ -47,6 +47,8 @@ pub(super) enum Happening {
     Own(NodeId, u64, Own),
     SnapshotArrives(Way, Term, Box<(SnapshotMeta, Machine)>),
     Restart(NodeId),
+    /// A pause may be over.
+    Resume(NodeId),
     Faults,
     HealPartition,
     ClientTurn(u64),

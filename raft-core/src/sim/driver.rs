@@ -25,6 +25,8 @@ pub(super) struct SimNode {
     pub(super) machine: Machine,
     pub(super) life: u64,
     pub(super) paused_until: Timestamp,
+    /// What happened to it during the pause.
+    pub(super) held: Vec<Happening>,
     /// Which client's write became which entry.
     pub(super) writes: BTreeMap<LogIndex, (Term, u64)>,
     clock: Clock,
@@ -44,6 +46,7 @@ impl SimNode {
             machine: Machine::default(),
             life: 0,
             paused_until: Timestamp::ZERO,
+            held: Vec::new(),
             writes: BTreeMap::new(),
             clock: Clock::new(chance.below(1 << 40), drift),
             woken_at: None,
@@ -95,6 +98,7 @@ impl Cluster {
         node.disk.crash(&mut self.chance);
         node.writes.clear();
         node.paused_until = Timestamp::ZERO;
+        self.release_held(id);
         self.count("crashes");
         self.tell(|| format!("{id}: crashes"));
         self.abandon(id);
@@ -153,6 +157,7 @@ impl Cluster {
 
     fn execute(&mut self, id: NodeId, effect: Effect) -> Result<(), Broken> {
         let life = self.nodes.get(&id).map_or(0, |node| node.life);
+        self.tell(|| format!("{id}:     {effect:?}"));
         match effect {
             Effect::Persist(write) => self.persist(id, life, write),
             Effect::Send(message) => self.send(&message),

@@ -43,6 +43,7 @@ impl Cluster {
             if let Some(node) = self.nodes.get_mut(&victim) {
                 node.paused_until = node.paused_until.max(until);
             }
+            self.schedule_at(until, Happening::Resume(victim));
         }
         if self.chance.happens(self.plan.election_kick) {
             self.count("elections kicked");

@@ -4,16 +4,16 @@ use std::time::Duration;
 
 use super::check::Broken;
 use super::cluster::{Cluster, Happening, Own, Way};
+use super::driver::SimNode;
 use super::machine::Machine;
 use crate::consensus::Event;
 use crate::id::{NodeId, Term};
 use crate::snapshot::SnapshotMeta;
-use crate::time::Timestamp;
 
 impl Cluster {
     pub(super) fn happen(&mut self, happening: Happening) -> Result<(), Broken> {
-        if let Some(until) = self.pause_of(&happening) {
-            self.schedule_at(until, happening);
+        if let Some(paused) = self.paused_by(&happening) {
+            paused.held.push(happening);
             return Ok(());
         }
         match happening {
@@ -26,6 +26,10 @@ impl Cluster {
             Happening::Restart(id) => {
                 let is_down = self.nodes.get(&id).is_some_and(|node| node.raft.is_none());
                 if is_down { self.start(id) } else { Ok(()) }
+            }
+            Happening::Resume(id) => {
+                self.release_held(id);
+                Ok(())
             }
             Happening::Faults => self.draw_faults(),
             Happening::HealPartition => {
@@ -97,17 +101,33 @@ impl Cluster {
     }
 
     /// A paused process takes nothing in until it goes on. Its disk does not know.
-    fn pause_of(&self, happening: &Happening) -> Option<Timestamp> {
+    fn paused_by(&mut self, happening: &Happening) -> Option<&mut SimNode> {
         let id = match happening {
             Happening::Deliver(message) => message.to,
             Happening::SnapshotArrives(way, ..) => way.to,
             Happening::Own(id, ..) => *id,
             Happening::Restart(_)
+            | Happening::Resume(_)
             | Happening::Faults
             | Happening::HealPartition
             | Happening::ClientTurn(_) => return None,
         };
-        let until = self.nodes.get(&id)?.paused_until;
-        (until > self.now).then_some(until)
+        let now = self.now;
+        self.nodes
+            .get_mut(&id)
+            .filter(|node| node.paused_until > now)
+    }
+
+    /// A pause is over, or the process is: what was held back happens now, in order.
+    pub(super) fn release_held(&mut self, id: NodeId) {
+        let now = self.now;
+        let paused = self
+            .nodes
+            .get_mut(&id)
+            .filter(|node| node.paused_until <= now);
+        let held = paused.map(|node| std::mem::take(&mut node.held));
+        for happening in held.into_iter().flatten() {
+            self.schedule(Duration::ZERO, happening);
+        }
     }
 }

@@ -38,6 +38,7 @@ const TABLE: &[(Ring, Option<&[Ring]>)] = &[
     ),
     (&["sim"], Some(&[WORDS, CORE, CONTRACTS, &["memory"]])),
     (&["typed"], Some(&[WORDS, CORE, CONTRACTS, SHELL])),
+    (&["sim"], Some(&[WORDS, CORE, CONTRACTS])),
     (&["manual"], Some(&[])),
     (&["lib"], None),
 ];
