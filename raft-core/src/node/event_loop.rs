@@ -104,6 +104,10 @@ impl EventLoop {
                 return self.finish(reason);
             }
             self.sources.timer.arm(&self.clock, self.next_deadline());
+            if self.sources.have_more() {
+                // The transport's sockets share this thread: let them have their turn.
+                tokio::task::yield_now().await;
+            }
             self.sources.wait().await;
             self.counters.wake_ups += 1;
             self.turn();
@@ -225,6 +229,14 @@ impl Sources {
         take_more(&mut batch.requests, REQUESTS_A_TURN, || {
             requests.try_recv().ok()
         });
+    }
+
+    /// Whether the next wait will be none.
+    fn have_more(&self) -> bool {
+        !self.inbox.control.is_empty()
+            || !self.completions.is_empty()
+            || !self.inbox.bulk.is_empty()
+            || !self.requests.is_empty()
     }
 }
 

@@ -190,6 +190,34 @@ async fn different_initial_memberships_are_detected_and_not_merged() {
     );
 }
 
+/// The runtime that was given to the node is torn down under it.
+#[test]
+fn a_runtime_that_ends_first_answers_everybody() {
+    let runtime = || {
+        tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .unwrap()
+    };
+    let (outer, inner) = (runtime(), runtime());
+    let network = Network::new();
+    let stores = MemoryStores::new().open();
+    let builder = Node::builder(1, stores, network.transport(1), Book::that_may_block())
+        .initial_membership(crate::support::members(2))
+        .runtime(inner.handle().clone());
+    let node = inner.block_on(builder.start()).unwrap();
+    let handle = node.clone();
+    let read = outer.spawn(async move { handle.read_barrier(ReadMode::Linearizable).await });
+    drop(inner);
+    outer.block_on(async {
+        let reason = soon(node.stopped()).await;
+        assert!(matches!(reason, StopReason::RuntimeGone), "{reason}");
+        assert!(soon(read).await.unwrap().is_err());
+        let error = soon(node.propose("x")).await.unwrap_err();
+        assert_eq!(error.outcome(), Outcome::NeverApplied);
+    });
+}
+
 fn stop_reason(event: &NodeEvent) -> Option<StopReason> {
     match event {
         NodeEvent::Stopped(reason) => Some(reason.clone()),

@@ -1,9 +1,16 @@
 //! Snapshots: taken, sent, received, restored.
 
-use raft_core::config::Config;
-use raft_core::node::{NodeEvent, SnapshotError};
+use std::io::Write;
+use std::sync::Arc;
 
-use crate::support::{Book, Cluster, event, id, soon};
+use raft_core::config::Config;
+use raft_core::id::{ChainLink, LogId, LogIndex, Term};
+use raft_core::node::{Node, NodeEvent, SnapshotError, StartError};
+use raft_core::snapshot::SnapshotHeader;
+use raft_core::store::Stores;
+use raft_core::time::ClusterTime;
+
+use crate::support::{Book, Cluster, Spoilt, event, id, members, soon};
 
 fn often() -> Config {
     let mut config = Config::default();
@@ -90,4 +97,127 @@ async fn a_snapshot_on_request_holds_all_that_was_applied() {
     assert_eq!(meta.id(), applied.id);
     let again = soon(cluster.node(1).snapshot()).await.unwrap();
     assert_eq!(again, meta);
+}
+
+/// The old entries are no longer in the leader's memory: they come from its log store.
+#[tokio::test(start_paused = true)]
+async fn a_follower_behind_the_cache_is_fed_from_the_log() {
+    let mut config = Config::default();
+    config.cached_bytes_max = 1;
+    let cluster = Cluster::start_with(3, config, Book::new).await;
+    let leader = cluster.leader().await;
+    cluster.write(leader, 0..1).await;
+    let follower = cluster.other_than(leader);
+    cluster.network.isolate(follower);
+    cluster.write(leader, 1..40).await;
+    cluster.network.heal();
+    cluster.book(follower).has(40).await;
+    assert_eq!(cluster.book(follower).lines(), cluster.book(leader).lines());
+}
+
+/// The node was killed after a leader's snapshot was durable, and before its log was purged.
+#[tokio::test(start_paused = true)]
+async fn a_snapshot_that_overtook_the_log_is_where_the_log_goes_on() {
+    let mut cluster = Cluster::start(1).await;
+    cluster.leader().await;
+    cluster.write(1, 0..5).await;
+    cluster.stop_node(1).await;
+    let last = ChainLink {
+        id: LogId::new(Term::new(7), LogIndex::new(100)),
+        checksum: 5,
+    };
+    let header = SnapshotHeader {
+        last,
+        time: ClusterTime::from_micros(9),
+        membership: Arc::new(members(1)),
+        membership_at: LogId::new(Term::new(1), LogIndex::new(1)),
+    };
+    let mut sink = cluster.disks[&1].open().snapshots.create(&header).unwrap();
+    sink.write_all(b"far\nahead").unwrap();
+    sink.finish().unwrap();
+    cluster.start_node(1).await;
+    assert_eq!(cluster.book(1).lines(), ["far", "ahead"]);
+    let status = cluster.node(1).status().await.unwrap();
+    assert_eq!(
+        (status.raft.purged, status.raft.applied),
+        (last.id.index, last.id.index)
+    );
+    cluster.leader().await;
+    let applied = cluster.node(1).propose("on").await.unwrap();
+    assert!(applied.id.index > last.id.index && applied.id.term > last.id.term);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_damaged_snapshot_gives_way_to_the_log_that_still_has_everything() {
+    let mut cluster = Cluster::start(1).await;
+    cluster.leader().await;
+    cluster.write(1, 0..5).await;
+    let meta = soon(cluster.node(1).snapshot()).await.unwrap();
+    cluster.stop_node(1).await;
+    let (node, book) = start_spoilt(&cluster, vec![meta.id()]).await.unwrap();
+    book.has(5).await;
+    node.shutdown().await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_damaged_snapshot_without_which_the_log_is_no_history_is_named() {
+    let mut cluster = Cluster::start_with(1, often(), Book::new).await;
+    cluster.leader().await;
+    cluster.write(1, 0..40).await;
+    soon(cluster.node(1).snapshot()).await.unwrap();
+    cluster.stop_node(1).await;
+    let list = cluster.disks[&1].open().snapshots.list().unwrap();
+    let spoilt = list
+        .iter()
+        .map(raft_core::snapshot::SnapshotMeta::id)
+        .collect();
+    let error = start_spoilt(&cluster, spoilt).await.unwrap_err();
+    assert!(
+        matches!(&error, StartError::Store(store) if store.is_damage()),
+        "{error}"
+    );
+    assert!(
+        error.to_string().contains(&list[0].id().to_string()),
+        "{error}"
+    );
+}
+
+async fn start_spoilt(cluster: &Cluster, spoilt: Vec<LogId>) -> Result<(Node, Book), StartError> {
+    let stores = cluster.disks[&1].open();
+    let snapshots = Arc::new(Spoilt {
+        snapshots: stores.snapshots,
+        spoilt,
+    });
+    let stores = Stores {
+        snapshots,
+        ..stores
+    };
+    let book = Book::new();
+    let builder = cluster.builder_on(1, stores, book.clone());
+    Ok((builder.start().await?, book))
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_snapshot_that_cannot_be_written_does_not_stop_the_node() {
+    let mut cluster = Cluster::start_with(1, often(), Book::new).await;
+    cluster.stop_node(1).await;
+    let (node, book) = start_spoilt(&cluster, Vec::new()).await.unwrap();
+    let mut events = node.events();
+    let mut standing = node.watch();
+    soon(standing.wait_for(|now| now.leader.is_some()))
+        .await
+        .unwrap();
+    for line in 0..15 {
+        node.propose(line.to_string()).await.unwrap();
+    }
+    let detail = event(&mut events, |event| match event {
+        NodeEvent::SnapshotFailed { detail } => Some(detail.clone()),
+        _ => None,
+    })
+    .await;
+    assert!(detail.contains("spoilt: create failed"), "{detail}");
+    let error = soon(node.snapshot()).await.unwrap_err();
+    assert!(matches!(error, SnapshotError::Failed(_)), "{error}");
+    node.propose("on").await.unwrap();
+    assert_eq!(book.lines().len(), 16);
 }

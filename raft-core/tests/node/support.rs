@@ -2,24 +2,26 @@
 
 use std::collections::BTreeMap;
 use std::io::Read;
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 use raft_core::config::Config;
 use raft_core::consensus::RoleName;
-use raft_core::id::NodeId;
+use raft_core::id::{LogId, NodeId};
 use raft_core::membership::Membership;
 use raft_core::memory::{MemoryStores, Network};
 use raft_core::node::{EventStream, Node, NodeBuilder, NodeEvent};
-use raft_core::snapshot::SnapshotMeta;
+use raft_core::snapshot::{SnapshotHeader, SnapshotMeta};
 use raft_core::state_machine::{Committed, SnapshotView, StateMachine, StateMachineError};
+use raft_core::store::{SnapshotSink, SnapshotStore, StoreError, Stores};
 use tokio::runtime::Handle;
 use tokio::sync::watch;
 
 /// A machine that keeps its commands as lines. Clones share the lines.
 ///
 /// It responds with the number of lines. The command `fail` is an error and `panic` a panic.
-#[derive(Clone)]
+#[derive(Clone, Debug)]
 pub(crate) struct Book {
     lines: watch::Sender<Vec<String>>,
     may_block: bool,
@@ -130,7 +132,15 @@ impl Cluster {
     }
 
     pub(crate) fn builder(&self, id: u64, machine: impl StateMachine) -> NodeBuilder {
-        let stores = self.disks[&id].open();
+        self.builder_on(id, self.disks[&id].open(), machine)
+    }
+
+    pub(crate) fn builder_on(
+        &self,
+        id: u64,
+        stores: Stores,
+        machine: impl StateMachine,
+    ) -> NodeBuilder {
         let size = u64::try_from(self.disks.len()).unwrap();
         Node::builder(id, stores, self.network.transport(id), machine)
             .config(self.config.clone())
@@ -233,4 +243,36 @@ async fn first<T>(mut futures: Vec<impl Future<Output = T> + Unpin>) -> T {
 /// A node's id.
 pub(crate) fn id(id: u64) -> NodeId {
     NodeId::new(id)
+}
+
+/// Snapshots of which some cannot be opened, and none be written.
+pub(crate) struct Spoilt {
+    pub(crate) snapshots: Arc<dyn SnapshotStore>,
+    pub(crate) spoilt: Vec<LogId>,
+}
+
+impl SnapshotStore for Spoilt {
+    fn list(&self) -> Result<Vec<SnapshotMeta>, StoreError> {
+        self.snapshots.list()
+    }
+
+    fn create(&self, _: &SnapshotHeader) -> Result<Box<dyn SnapshotSink>, StoreError> {
+        let full = std::io::Error::from(std::io::ErrorKind::StorageFull);
+        Err(StoreError::io("spoilt", "create")(full))
+    }
+
+    fn open(&self, last: LogId) -> Result<(SnapshotMeta, Box<dyn Read + Send>), StoreError> {
+        if self.spoilt.contains(&last) {
+            return Err(StoreError::damaged(
+                "spoilt",
+                last.to_string(),
+                &"told to be",
+            ));
+        }
+        self.snapshots.open(last)
+    }
+
+    fn retain(&self, keep: usize) -> Result<(), StoreError> {
+        self.snapshots.retain(keep)
+    }
 }
