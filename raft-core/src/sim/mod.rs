@@ -2,7 +2,7 @@
 //!
 //! It drives the same [`Raft`](crate::consensus::Raft) as the node does, over a network that
 //! loses, repeats, delays and reorders, and over disks that keep only what was synced. After every
-//! step the checkers in [`check`] compare what happened with what Raft promises. The same seed
+//! step the checkers in `check` compare what happened with what Raft promises. The same seed
 //! always gives the same run, so a failure can be replayed.
 
 mod chance;
