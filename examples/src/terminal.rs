@@ -86,7 +86,7 @@ impl fmt::Display for Table {
     }
 }
 
-const TEMPLATE: &str = "{msg:<24} [{bar:32}] {human_pos}/{human_len} {per_sec} {eta}";
+const TEMPLATE: &str = "{msg:<24} [{bar:32}] {human_pos}/{human_len}, {eta} left";
 
 #[cfg(test)]
 mod tests {

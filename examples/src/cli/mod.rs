@@ -6,7 +6,7 @@ mod status;
 
 pub use options::{KvCommand, KvOptions, ServersOptions};
 
-use std::io::Write as _;
+use std::io::{IsTerminal as _, Write as _};
 use std::process::ExitCode;
 
 use crate::client::ClientError;
@@ -86,6 +86,7 @@ fn start_logging() {
         .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("warn"));
     let subscriber = tracing_subscriber::fmt()
         .with_env_filter(filter)
+        .with_ansi(std::io::stderr().is_terminal())
         .with_writer(std::io::stderr);
     // Somebody else may have set one up; then theirs is used.
     let _ = subscriber.try_init();

@@ -34,14 +34,17 @@ pub(super) struct Casualty {
 
 impl Course {
     /// Runs all steps on data in `directory`.
-    pub(super) async fn run(options: DemoOptions, directory: &Path) -> Result<(), Failure> {
-        let input = Arc::new(Input::read(options.input.as_deref(), options.entries)?);
+    pub(super) async fn run(
+        options: DemoOptions,
+        input: Input,
+        directory: &Path,
+    ) -> Result<(), Failure> {
         let program = std::env::current_exe().or_fail(|| "cannot find this program".into())?;
         let cluster = LocalCluster::create(&program, directory, "demo", NODES, |_| {})?;
         let client = Arc::new(cluster.client());
         let course = Self {
             options,
-            input,
+            input: Arc::new(input),
             cluster,
             client,
         };
@@ -112,7 +115,7 @@ impl Course {
             let (id, acknowledged) = self.kill_leader(&stream).await?;
             stream.three_quarters_done().await;
             self.cluster.start(id)?;
-            say(format_args!("node {id} is started again"));
+            stream.tell(format_args!("node {id} is started again"));
             Ok::<_, Failure>((id, acknowledged, Instant::now()))
         };
         // Writers that fail end the stream; waiting for its milestones would then never end.
@@ -139,7 +142,7 @@ impl Course {
         let acknowledged = stream.acknowledged();
         stream.leader_killed(self.cluster.address(id));
         self.cluster.kill(id);
-        say(format_args!(
+        stream.tell(format_args!(
             "node {id}, the leader, is killed (SIGKILL) with {} entries acknowledged",
             thousands(acknowledged)
         ));

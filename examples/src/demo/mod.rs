@@ -14,6 +14,7 @@ pub use options::DemoOptions;
 use tokio::signal::unix::{SignalKind, signal};
 
 use self::course::Course;
+use self::input::Input;
 use self::place::Place;
 use crate::failure::{Failure, OrFail};
 use crate::terminal::say;
@@ -26,12 +27,13 @@ use crate::terminal::say;
 /// # Errors
 /// [`Failure`] says what went wrong, and where the data and the servers' logs are.
 pub async fn run(options: DemoOptions) -> Result<(), Failure> {
+    let input = Input::read(options.input.as_deref(), options.entries)?;
     let place = Place::choose(options.directory.as_deref())?;
     let mut interrupt = signal(SignalKind::interrupt()).or_fail(|| "cannot take SIGINT".into())?;
     let mut terminate = signal(SignalKind::terminate()).or_fail(|| "cannot take SIGTERM".into())?;
     let keep = options.keep;
     let outcome = tokio::select! {
-        outcome = Course::run(options, place.path()) => outcome,
+        outcome = Course::run(options, input, place.path()) => outcome,
         _ = interrupt.recv() => return Err(place.interrupted()),
         _ = terminate.recv() => return Err(place.interrupted()),
     };

@@ -1,5 +1,6 @@
 //! Streams the entries in with many writers, and measures.
 
+use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
@@ -13,6 +14,7 @@ use tokio::time::Instant;
 use super::input::Input;
 use crate::client::{Changed, Client};
 use crate::failure::{Failure, OrFail};
+use crate::terminal::say;
 
 /// The stream while it runs. Shared by its writers.
 #[derive(Debug)]
@@ -88,6 +90,11 @@ impl Stream {
             latency: latency.clone(),
             outage,
         })
+    }
+
+    /// Says something without disturbing the progress bar.
+    pub(super) fn tell(&self, words: fmt::Arguments<'_>) {
+        self.bar.suspend(|| say(words));
     }
 
     /// Waits until half of the entries are acknowledged.

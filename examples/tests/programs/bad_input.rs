@@ -7,6 +7,9 @@ use std::path::{Path, PathBuf};
 use crate::common::{PATIENCE, kv, refused, running, texts};
 use raft_examples::config::ServerConfig;
 use raft_examples::local::LocalCluster;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
+use tokio::time::timeout;
 
 /// A cluster of one node that has stored `city`, and is stopped.
 async fn with_data(directory: &Path) -> LocalCluster {
@@ -200,6 +203,24 @@ async fn an_entry_over_the_size_limit_is_refused_and_the_store_goes_on() {
     }
     cluster.stop_all().await.unwrap();
     assert_intact(cluster).await;
+}
+
+#[tokio::test]
+async fn a_client_that_speaks_something_else_is_sent_away_and_the_others_are_served() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut cluster = running(directory.path(), 1, |_| {}).await;
+    let mut stranger = TcpStream::connect(cluster.address(1)).await.unwrap();
+    stranger.write_all(b"GET / HTTP/1.1\r\n\r\n").await.unwrap();
+    let mut answer = Vec::new();
+    // The connection ends, in one way or another, without an answer.
+    let ended = timeout(PATIENCE, stranger.read_to_end(&mut answer)).await;
+    assert!(ended.is_ok() && answer.is_empty(), "{answer:?}");
+    let client = cluster.client();
+    client
+        .put("city", VALUE.as_bytes(), PATIENCE)
+        .await
+        .unwrap();
+    cluster.stop_all().await.unwrap();
 }
 
 const VALUE: &str = "Utrecht aan de Vecht";

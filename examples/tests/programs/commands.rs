@@ -1,6 +1,7 @@
 //! The commands of `kv` through the real binary: what they print, and how they end.
 
 use crate::common::{PATIENCE, kv, running, texts};
+use raft_examples::config::StoreKind;
 use raft_examples::local::free_ports;
 
 #[tokio::test]
@@ -27,6 +28,25 @@ async fn what_is_put_is_read_at_every_node_until_it_is_removed() {
     let get = kv(&["get", "city", "--config", config]);
     assert_eq!(get.status.code(), Some(1));
     assert!(texts(&get).1.contains("there is no key \"city\""));
+    cluster.stop_all().await.unwrap();
+}
+
+#[tokio::test]
+async fn nodes_in_memory_form_a_cluster_too() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut cluster = running(directory.path(), 3, |config| {
+        config.store = StoreKind::Memory
+    })
+    .await;
+    let client = cluster.client();
+    client.put("city", b"Utrecht", PATIENCE).await.unwrap();
+    for id in 1..=3 {
+        let read = client
+            .get_from(&cluster.address(id), "city", PATIENCE)
+            .await;
+        assert_eq!(read.unwrap().as_deref(), Some(b"Utrecht".as_slice()));
+        assert!(!cluster.data_directory(id).exists(), "nothing is written");
+    }
     cluster.stop_all().await.unwrap();
 }
 
