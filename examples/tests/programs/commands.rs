@@ -35,7 +35,7 @@ async fn what_is_put_is_read_at_every_node_until_it_is_removed() {
 async fn nodes_in_memory_form_a_cluster_too() {
     let directory = tempfile::tempdir().unwrap();
     let mut cluster = running(directory.path(), 3, |config| {
-        config.store = StoreKind::Memory
+        config.store = StoreKind::Memory;
     })
     .await;
     let client = cluster.client();
