@@ -16,6 +16,7 @@ use crate::config::RedbConfig;
 use crate::error::{Failure, guarded};
 use crate::layout::{self, ENTRIES, RECORDS, STORE_NAME, StableRecords};
 use crate::reader::read_entry;
+use crate::verified::Verified;
 
 /// The one group of today.
 pub(crate) const GROUP: GroupId = GroupId::new(0);
@@ -226,7 +227,7 @@ fn open_verified(
     }
     Ok(builder(config)
         .set_check_integrity_on_open(true)
-        .create_with_backend(backend)?)
+        .create_with_backend(Verified::new(backend))?)
 }
 
 /// The table must hold exactly the entries between the bounds. Those at either end are read: every

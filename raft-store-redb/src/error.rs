@@ -55,9 +55,9 @@ impl Failure {
 
 /// Runs an access to the database. `place` is its file, `operation` what is attempted.
 ///
-/// A panic becomes damage. redb verifies its pages when a database is opened, and trusts them from
-/// then on: one that changes on the medium afterwards makes it index out of range. Nothing of ours
-/// is left half changed by that: reading changes nothing, and a failed commit ends the store's use.
+/// A panic becomes damage. None is known to be left: this is for pages that pass redb's check and
+/// ours and still break its assumptions. Nothing of ours is left half changed by that: reading
+/// changes nothing, and a failed commit ends the store's use.
 pub(crate) fn guarded<T>(
     place: &str,
     operation: &'static str,

@@ -51,6 +51,7 @@
 //! whose pages do not match their checksums for an unfinished one, and undoes it. Therefore:
 //!
 //! - every opening verifies the whole file (about a second a GiB);
+//! - a page that is read again later is compared with a checksum kept in memory;
 //! - every record is verified on every read, and a panic of redb is damage;
 //! - a database that holds fewer commits than its floor is damaged;
 //! - a database file that is missing beside a floor or a snapshot is damage, never a new log.
@@ -69,6 +70,7 @@ mod log;
 mod open;
 mod reader;
 mod stable;
+mod verified;
 
 #[cfg(test)]
 mod tests;

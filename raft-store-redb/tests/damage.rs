@@ -127,6 +127,7 @@ fn flip_at_rest(file: &str, places: impl Iterator<Item = usize>) -> usize {
             noticed += 1;
             let text = error.to_string();
             assert!(text.contains(file), "byte {at}: {text}");
+            assert!(!text.contains("panicked"), "byte {at}: {text}");
             let named = error.is_damage() || matches!(error, StoreError::Format { .. });
             assert!(named, "byte {at}: {text}");
         }
@@ -161,12 +162,22 @@ fn a_byte_that_flips_while_the_store_is_open_is_noticed_or_harmless() {
         let copy = small.copy();
         let mut stores = raft_store_redb::open_with(copy.path(), &config).expect("open");
         flip(&copy, DATABASE, at);
-        noticed += usize::from(small.verify_open(&stores).is_err());
+        let read = small.verify_open(&stores);
+        noticed += usize::from(read.is_err());
         let last = stores.log.bounds().expect("the bounds").last;
         let more = entries_after(last, 3, 3);
         stores.log.append(&more).expect("append");
         let synced = stores.log.sync();
         drop(stores);
+        for error in [&read, &synced]
+            .into_iter()
+            .filter_map(|done| done.as_ref().err())
+        {
+            assert!(
+                !error.to_string().contains("panicked"),
+                "byte {at}: {error}"
+            );
+        }
         let mut expected = Small {
             directory: directory(),
             purged: small.purged,
