@@ -35,6 +35,7 @@
 //! [`config`]), the pure protocol ([`consensus`]), the contracts ([`store`], [`transport`],
 //! [`state_machine`]), and the shell ([`node`]).
 
+pub mod change;
 pub mod codec;
 pub mod config;
 #[cfg(feature = "conformance")]

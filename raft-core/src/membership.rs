@@ -18,6 +18,16 @@ pub struct Membership {
     voters: BTreeSet<NodeId>,
     outgoing: BTreeSet<NodeId>,
     members: BTreeMap<NodeId, Member>,
+    goal: Option<Goal>,
+}
+
+/// What a group is on its way to. It is part of the membership, so that any leader drives it on.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Goal {
+    /// Who will vote.
+    pub voters: BTreeSet<NodeId>,
+    /// Who will belong to the group.
+    pub members: BTreeMap<NodeId, Member>,
 }
 
 /// What the group knows of one member.
@@ -60,6 +70,7 @@ struct Unchecked {
     voters: BTreeSet<NodeId>,
     outgoing: BTreeSet<NodeId>,
     members: BTreeMap<NodeId, Member>,
+    goal: Option<Goal>,
 }
 
 impl Membership {
@@ -100,6 +111,7 @@ impl Membership {
             voters: BTreeSet::new(),
             outgoing: BTreeSet::new(),
             members: BTreeMap::new(),
+            goal: None,
         };
         for (id, address, votes) in voters.chain(learners) {
             if unchecked.members.insert(id, Member { address }).is_some() {
@@ -118,6 +130,7 @@ impl Membership {
             voters: BTreeSet::new(),
             outgoing: BTreeSet::new(),
             members: BTreeMap::new(),
+            goal: None,
         }
     }
 
@@ -160,6 +173,64 @@ impl Membership {
         })
     }
 
+    /// What the group is on its way to, if it is.
+    pub fn goal(&self) -> Option<&Goal> {
+        self.goal.as_ref()
+    }
+
+    /// Who gets a vote on the way to the goal, and has to catch up first.
+    pub fn joining(&self) -> Vec<NodeId> {
+        let goal = self.goal.iter().filter(|_| !self.is_joint());
+        goal.flat_map(|goal| goal.voters.difference(&self.voters))
+            .copied()
+            .collect()
+    }
+
+    /// The first step toward `goal`: new members join as learners, and known ones move to their
+    /// new address. If no vote has to wait, this is the next step already.
+    pub(crate) fn toward(&self, goal: Goal) -> Self {
+        let mut members = self.members.clone();
+        members.extend(goal.members.clone());
+        let step = Self {
+            members,
+            goal: Some(goal),
+            ..self.clone()
+        };
+        if step.joining().is_empty() {
+            step.next_step().unwrap_or(step)
+        } else {
+            step
+        }
+    }
+
+    /// The next step toward the goal, once this one is committed and whoever joins has caught up.
+    /// `None` if the goal is reached.
+    pub(crate) fn next_step(&self) -> Option<Self> {
+        let goal = self.goal.as_ref()?;
+        let is_single = self.voters.symmetric_difference(&goal.voters).count() <= 1;
+        if self.is_joint() || is_single {
+            return Some(Self {
+                voters: goal.voters.clone(),
+                outgoing: BTreeSet::new(),
+                members: goal.members.clone(),
+                goal: None,
+            });
+        }
+        Some(Self {
+            voters: goal.voters.clone(),
+            outgoing: self.voters.clone(),
+            ..self.clone()
+        })
+    }
+
+    /// The same members, on the way to nothing.
+    pub(crate) fn without_goal(&self) -> Self {
+        Self {
+            goal: None,
+            ..self.clone()
+        }
+    }
+
     /// Decodes what [`crate::entry::Payload::membership`] encoded.
     ///
     /// # Errors
@@ -177,45 +248,74 @@ impl TryFrom<Unchecked> for Membership {
             voters,
             outgoing,
             members,
+            goal,
         } = unchecked;
-        if voters.is_empty() {
-            return Err(MembershipError::NoVoters);
-        }
-        for voter in voters.union(&outgoing) {
-            if !members.contains_key(voter) {
-                return Err(MembershipError::UnknownVoter(*voter));
-            }
-        }
-        if let Some((id, _)) = members.iter().find(|(_, member)| member.address.is_empty()) {
-            return Err(MembershipError::NoAddress(*id));
+        check(voters.union(&outgoing), &voters, &members)?;
+        if let Some(goal) = &goal {
+            check(goal.voters.iter(), &goal.voters, &goal.members)?;
         }
         Ok(Self {
             voters,
             outgoing,
             members,
+            goal,
         })
     }
 }
 
+/// Somebody votes, every voter is a member, and every member has an address.
+fn check<'a>(
+    mut everyone: impl Iterator<Item = &'a NodeId>,
+    voters: &BTreeSet<NodeId>,
+    members: &BTreeMap<NodeId, Member>,
+) -> Result<(), MembershipError> {
+    if voters.is_empty() {
+        return Err(MembershipError::NoVoters);
+    }
+    if let Some(stranger) = everyone.find(|voter| !members.contains_key(voter)) {
+        return Err(MembershipError::UnknownVoter(*stranger));
+    }
+    let silent = members.iter().find(|(_, member)| member.address.is_empty());
+    silent.map_or(Ok(()), |(id, _)| Err(MembershipError::NoAddress(*id)))
+}
+
+impl fmt::Display for Goal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let learners = self.members.keys().filter(|id| !self.voters.contains(id));
+        write_members(f, &self.voters, learners)
+    }
+}
+
+/// Voters, then learners if there are any.
+fn write_members<'a>(
+    f: &mut fmt::Formatter<'_>,
+    voters: &BTreeSet<NodeId>,
+    learners: impl Iterator<Item = &'a NodeId>,
+) -> fmt::Result {
+    write!(f, "voters {}", list(voters.iter()))?;
+    let learners = list(learners);
+    if learners.is_empty() {
+        return Ok(());
+    }
+    write!(f, " learners {learners}")
+}
+
+fn list<'a>(ids: impl Iterator<Item = &'a NodeId>) -> String {
+    let ids: Vec<String> = ids.map(NodeId::to_string).collect();
+    ids.join(",")
+}
+
 impl fmt::Display for Membership {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let list = |ids: &mut dyn Iterator<Item = NodeId>| {
-            ids.map(|id| id.to_string()).collect::<Vec<_>>().join(",")
-        };
-        write!(f, "voters {}", list(&mut self.voters.iter().copied()))?;
+        let learners = self.members.keys().filter(|id| !self.is_voter(**id));
+        write_members(f, &self.voters, learners)?;
         if self.is_joint() {
-            write!(f, " outgoing {}", list(&mut self.outgoing.iter().copied()))?;
+            write!(f, " outgoing {}", list(self.outgoing.iter()))?;
         }
-        let mut learners = self
-            .members
-            .keys()
-            .copied()
-            .filter(|id| !self.is_voter(*id))
-            .peekable();
-        if learners.peek().is_some() {
-            write!(f, " learners {}", list(&mut learners))?;
+        match &self.goal {
+            Some(goal) => write!(f, " goal ({goal})"),
+            None => Ok(()),
         }
-        Ok(())
     }
 }
 

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::event::{IndexRange, Reader, Sequence};
+use crate::change::ChangeError;
 use crate::entry::Entry;
 use crate::hard_state::HardState;
 use crate::id::{ChainLink, LogId, LogIndex, NodeId, Term};
@@ -89,6 +90,17 @@ pub enum Effect {
         /// The membership.
         membership: Arc<Membership>,
     },
+    /// The requested change of membership has begun with the entry of this id, and the group will
+    /// be driven to its goal, by this leader or another; or nothing was changed.
+    ChangeAnswered(Result<LogId, ChangeRefusal>),
+    /// The membership of this entry is committed here, by the leader, and leads to no other.
+    MembershipSettled {
+        /// The entry.
+        at: LogId,
+    },
+    /// The transfer of leadership has ended: this node leads now, or why none does that was
+    /// meant to.
+    TransferEnded(Result<NodeId, TransferError>),
     /// Something that a correct node or network does not do was seen and ignored.
     Dropped(Nonsense),
     /// Continuing would lose data. The node must stop; the core ignores everything from here on.
@@ -157,6 +169,67 @@ pub enum Refusal {
     },
     /// The leader did not confirm the read within two election timeouts.
     TimedOut,
+    /// Leadership is being handed over to this node; try again there, or here a little later.
+    Transferring(NodeId),
+}
+
+/// Why a change of membership was not begun.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum ChangeRefusal {
+    /// This node does not lead.
+    #[error("this node does not lead; {}", hint(*.0))]
+    NotLeader(Option<NodeId>),
+    /// The last change, or the leader's own first entry, is not committed yet, or leadership is
+    /// being handed over.
+    #[error("the leader cannot change the membership at this moment: try again")]
+    NotReady,
+    /// The change makes no sense.
+    #[error(transparent)]
+    Invalid(ChangeError),
+    /// The membership would not fit into an entry.
+    #[error("the membership would be too large: {0}")]
+    TooLarge(String),
+}
+
+/// Why leadership did not go where it was meant to.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum TransferError {
+    /// This node does not lead.
+    #[error("this node does not lead; {}", hint(*.0))]
+    NotLeader(Option<NodeId>),
+    /// The target does not belong to the group.
+    #[error("node {0} is no member of the group: name one of its voters")]
+    UnknownNode(NodeId),
+    /// The target has no vote, so it cannot lead.
+    #[error("node {0} has no vote, so it cannot lead: promote it first, or name a voter")]
+    NotVoter(NodeId),
+    /// The target leads already.
+    #[error("this node leads already")]
+    IsLeader,
+    /// There is nobody to hand over to.
+    #[error("there is no other voter to hand over to")]
+    NoOtherVoter,
+    /// Another transfer is under way.
+    #[error("leadership is being handed over to node {0} already: wait for the outcome")]
+    InProgress(NodeId),
+    /// The target did not take over within an election timeout. This node leads on.
+    #[error("node {0} did not take over in time; this node leads on")]
+    TargetNotReady(NodeId),
+    /// Somebody else became leader.
+    #[error("node {0} became leader instead")]
+    OtherLeader(NodeId),
+    /// This node leads no more, and no leader is known yet.
+    #[error("leadership was given up for node {0}, and no leader is known yet")]
+    Unknown(NodeId),
+}
+
+fn hint(leader: Option<NodeId>) -> String {
+    match leader {
+        Some(leader) => format!("ask node {leader}"),
+        None => "no leader is known".to_owned(),
+    }
 }
 
 /// What a peer sent that makes no sense. Counted, never acted upon.

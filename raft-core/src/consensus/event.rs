@@ -2,6 +2,8 @@
 
 use std::ops::Range;
 
+use super::transfer::To;
+use crate::change::MembershipChange;
 use crate::entry::{Entry, Sealed};
 use crate::id::{LogId, LogIndex, NodeId, Term};
 use crate::message::{Message, ReadId};
@@ -66,6 +68,11 @@ pub enum Event {
     },
     /// What was sent to this node may be lost.
     Unreachable(NodeId),
+    /// The group is to become another one. Answered in the same step by
+    /// [`super::Effect::ChangeAnswered`].
+    ChangeRequested(MembershipChange),
+    /// Another node is to lead. Ends with [`super::Effect::TransferEnded`].
+    TransferRequested(To),
     /// An operator, or a test, wants an election now.
     CampaignRequested,
 }

@@ -29,6 +29,7 @@ impl Raft {
             self.become_follower(self.shared.term(), Some(from), out);
         }
         self.shared.restart_election_timer();
+        self.shared.resolve_transfer(from, out);
         let Role::Follower(follower) = &mut self.role else {
             return None;
         };

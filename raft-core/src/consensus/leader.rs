@@ -8,6 +8,7 @@ use super::event::IndexRange;
 use super::progress::{Progress, Replication};
 use super::quorum;
 use super::read::{Origin, Unconfirmed};
+use super::reconfigure::CatchUp;
 use super::shared::Shared;
 use super::timer::Timer;
 use crate::entry::{Entry, Payload, Sealed};
@@ -32,6 +33,14 @@ pub(super) struct Leader {
     time_at_election: ClusterTime,
     /// Until then a missing quorum is forgiven: this process was paused, not the others.
     grace: Timestamp,
+    /// How those who are to get a vote catch up.
+    pub(super) catching_up: BTreeMap<NodeId, CatchUp>,
+    /// The last membership that was announced as reached.
+    pub(super) settled: LogId,
+    /// It has offered its office to another before it leaves the group.
+    pub(super) has_tried_to_yield: bool,
+    /// It has no vote any more, and has led to the end what took it.
+    pub(super) retires: bool,
 }
 
 /// Whether a leader stays in office.
@@ -59,6 +68,10 @@ impl Leader {
             elected: shared.now,
             time_at_election: shared.log.last_time(),
             grace: shared.now,
+            catching_up: BTreeMap::new(),
+            settled: shared.memberships.current_at(),
+            has_tried_to_yield: false,
+            retires: false,
         }
     }
 
@@ -83,6 +96,7 @@ impl Leader {
         }
         self.start_round(shared, out);
         self.replicate_to_all(shared, out);
+        self.confirm_reads(shared, out);
     }
 
     /// Appends commands. Each is answered in order: accepted, or refused with nothing done.
@@ -125,6 +139,9 @@ impl Leader {
         if bytes > bytes_max {
             return Some(Refusal::TooLarge { bytes, bytes_max });
         }
+        if let Some(transfer) = shared.transfer {
+            return Some(Refusal::Transferring(transfer.to));
+        }
         // The first proposal always passes, however large (RULE 5).
         let waiting = self.uncommitted_bytes + before;
         let is_full = waiting > 0 && waiting + bytes > shared.config.uncommitted_bytes_max;
@@ -159,6 +176,8 @@ impl Leader {
         progress.heard = shared.now;
         if progress.accepted(matched) {
             self.advance_commit(shared, out);
+            self.drive_change(shared, out);
+            self.continue_transfer(shared, out);
         }
         self.replicate_to(from, shared, out);
     }
@@ -250,7 +269,11 @@ impl Leader {
                 *awaiting_reply = false; // One probe a heartbeat: it may have been lost.
             }
         }
+        self.take_leave(shared);
         self.replicate_to_all(shared, out);
+        self.repeat_transfer(shared, out);
+        self.drive_change(shared, out);
+        self.confirm_reads(shared, out);
         Tenure::Stay
     }
 
@@ -319,6 +342,7 @@ impl Leader {
             .push(origin, index, Round(self.round.0 + 1));
         if is_idle {
             self.start_round(shared, out);
+            self.confirm_reads(shared, out); // A single voter needs nobody's answer.
         }
     }
 
@@ -357,9 +381,6 @@ impl Leader {
                 out,
             );
         }
-        if self.peers.is_empty() {
-            self.unconfirmed.confirm(self.round, shared, out);
-        }
     }
 
     /// Leaves office: nobody who waits may wait for ever (RULE 6).
@@ -369,7 +390,7 @@ impl Leader {
     }
 
     /// The group's time: goes on from where the log left it, by this node's monotonic clock.
-    fn cluster_time(&self, shared: &Shared) -> ClusterTime {
+    pub(super) fn cluster_time(&self, shared: &Shared) -> ClusterTime {
         let now = self.time_at_election.plus(shared.now.since(self.elected));
         now.max(shared.log.last_time())
     }

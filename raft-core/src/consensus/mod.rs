@@ -18,6 +18,7 @@ mod pending;
 mod progress;
 mod quorum;
 mod read;
+mod reconfigure;
 mod recovery;
 mod replication;
 mod role;
@@ -25,11 +26,16 @@ mod shared;
 mod status;
 mod step;
 mod timer;
+mod transfer;
 
-pub use effect::{Effect, Effects, Fault, Nonsense, Refusal, RoleName, Standing, Write};
+pub use effect::{
+    ChangeRefusal, Effect, Effects, Fault, Nonsense, Refusal, RoleName, Standing, TransferError,
+    Write,
+};
 pub use event::{Event, IndexRange, Reader, Sequence};
 pub use recovery::{Recovery, RecoveryError};
 pub use status::{PeerStatus, RaftStatus};
+pub use transfer::To;
 
 use apply::ApplyQueue;
 use compaction::Compaction;
@@ -117,6 +123,7 @@ impl Raft {
             reads: Reads::new(first_request),
             now,
             dropped: 0,
+            transfer: None,
             halted: false,
         };
         shared.restart_election_timer();

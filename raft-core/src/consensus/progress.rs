@@ -21,6 +21,8 @@ pub(super) struct Progress {
     pub(super) round: Round,
     /// Entries for it are being read from disk.
     pub(super) fetching: bool,
+    /// Since when it belongs to the group no more.
+    pub(super) left: Option<Timestamp>,
 }
 
 /// How entries are sent to a follower.
@@ -67,6 +69,7 @@ impl Progress {
             heard: now,
             round: Round::default(),
             fetching: false,
+            left: None,
         }
     }
 

@@ -151,6 +151,7 @@ impl Raft {
             self.role.name().as_str()
         );
         self.shared.timers.stop(Timer::Election);
+        self.shared.resolve_transfer(self.shared.id, out);
         let mut leader = Leader::new(&self.shared);
         leader.begin(&mut self.shared, out);
         self.role = Role::Leader(Box::new(leader));

@@ -10,6 +10,7 @@ use super::memberships::Memberships;
 use super::pending::{Deferred, Pending};
 use super::read::Reads;
 use super::timer::{Timer, Timers};
+use super::transfer::Transfer;
 use crate::config::Config;
 use crate::entry::{Entry, Payload};
 use crate::hard_state::HardState;
@@ -34,6 +35,8 @@ pub(super) struct Shared {
     pub(super) apply: ApplyQueue,
     pub(super) compaction: Compaction,
     pub(super) reads: Reads,
+    /// A transfer of leadership that was begun here.
+    pub(super) transfer: Option<Transfer>,
     /// The time of the current step.
     pub(super) now: Timestamp,
     /// How much nonsense was dropped.
@@ -54,7 +57,7 @@ impl Shared {
     /// Whether this node may ask for votes: a voter that is not being restored, with a disk that
     /// moves (RULE 7).
     pub(super) fn may_campaign(&self) -> bool {
-        self.membership().is_voter(self.id)
+        self.memberships.is_voter(self.id, self.committed)
             && !self.apply.is_restoring()
             && !self.has_stalled_disk()
     }

@@ -134,6 +134,12 @@ impl Raft {
         self.shared.log.last().id.index
     }
 
+    /// The membership in force.
+    #[cfg(feature = "sim")]
+    pub(crate) fn membership(&self) -> Arc<Membership> {
+        Arc::clone(self.shared.membership())
+    }
+
     /// What a checker compares before and after every step.
     #[cfg(feature = "sim")]
     pub(crate) fn status_brief(&self) -> Brief {

@@ -1,7 +1,7 @@
 //! One step: an event in, effects out. The dispatch reads as a table; silence is explained.
 
 use super::Raft;
-use super::effect::{Effect, Effects, Nonsense, Refusal};
+use super::effect::{ChangeRefusal, Effect, Effects, Nonsense, Refusal, TransferError};
 use super::event::{Event, Reader, Sequence};
 use super::invariants::{self, Mark};
 use super::leader::{Leader, Tenure};
@@ -9,6 +9,8 @@ use super::pending::Deferred;
 use super::role::Role;
 use super::shared::Shared;
 use super::timer::Timer;
+use super::transfer::To;
+use crate::change::MembershipChange;
 use crate::entry::Sealed;
 use crate::id::{LogIndex, NodeId};
 use crate::message::{Body, Message, ReadId, Round};
@@ -30,6 +32,9 @@ impl Raft {
         let first = effects.len();
         self.shared.now = self.shared.now.max(now);
         self.on_event(event, effects);
+        if matches!(&self.role, Role::Leader(leader) if leader.retires) {
+            self.become_follower(self.shared.term(), None, effects);
+        }
         self.shared.issue_write(first, effects);
         if standing != self.standing() {
             effects.push(Effect::StatusChanged(self.standing()));
@@ -81,6 +86,8 @@ impl Raft {
                 self.lead(|leader, _| leader.on_snapshot_not_sent(to));
             }
             Event::Unreachable(peer) => self.lead(|leader, _| leader.on_unreachable(peer)),
+            Event::ChangeRequested(change) => self.on_change_requested(&change, out),
+            Event::TransferRequested(to) => self.on_transfer_requested(to, out),
             Event::CampaignRequested => self.on_campaign_requested(out),
         }
     }
@@ -102,6 +109,9 @@ impl Raft {
             && leader.on_heartbeat_due(&mut self.shared, deadline, out) == Tenure::StepDown
         {
             self.become_follower(self.shared.term(), None, out);
+        }
+        if self.shared.timers.take_due(Timer::Transfer, now).is_some() {
+            self.on_transfer_timeout(out);
         }
         if self.shared.timers.take_due(Timer::Reads, now).is_some() {
             let leader = self.leader();
@@ -217,7 +227,10 @@ impl Raft {
                 Deferred::SolicitVotes(term) => self.solicit_votes(term, out),
             }
         }
-        self.lead(|leader, shared| leader.advance_commit(shared, out));
+        self.lead(|leader, shared| {
+            leader.advance_commit(shared, out);
+            leader.drive_change(shared, out);
+        });
     }
 
     fn on_proposed(&mut self, batch: Vec<Sealed>, out: &mut Effects) {
@@ -230,6 +243,28 @@ impl Raft {
                     count: batch.len(),
                     reason,
                 });
+            }
+        }
+    }
+
+    fn on_change_requested(&mut self, change: &MembershipChange, out: &mut Effects) {
+        let leader = self.leader();
+        match &mut self.role {
+            Role::Leader(role) => role.on_change(&mut self.shared, change, out),
+            Role::Follower(_) | Role::PreCandidate(_) | Role::Candidate(_) => {
+                let refusal = ChangeRefusal::NotLeader(leader);
+                out.push(Effect::ChangeAnswered(Err(refusal)));
+            }
+        }
+    }
+
+    fn on_transfer_requested(&mut self, to: To, out: &mut Effects) {
+        let leader = self.leader();
+        match &mut self.role {
+            Role::Leader(role) => role.on_transfer(&mut self.shared, to, out),
+            Role::Follower(_) | Role::PreCandidate(_) | Role::Candidate(_) => {
+                let error = TransferError::NotLeader(leader);
+                out.push(Effect::TransferEnded(Err(error)));
             }
         }
     }

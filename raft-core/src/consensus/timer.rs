@@ -14,6 +14,8 @@ pub(super) enum Timer {
     Election,
     /// A leader must be heard again.
     Heartbeat,
+    /// A transfer of leadership has taken too long.
+    Transfer,
     /// Reads that were forwarded to the leader are sent again, or given up.
     Reads,
 }

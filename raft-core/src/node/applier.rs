@@ -50,8 +50,8 @@ pub(super) enum Job {
 pub(super) struct Progress {
     /// Everything through here is applied; `None` if there was nothing to apply.
     pub(super) through: Option<LogIndex>,
-    /// The machine's state was replaced by a snapshot.
-    pub(super) restored: bool,
+    /// How often the machine's state was replaced by a snapshot.
+    pub(super) restored: usize,
     /// The machine's responses, by rising index.
     pub(super) responses: Vec<(LogId, Bytes)>,
     /// Views to be written out; `None` where nothing was applied yet.
@@ -122,7 +122,7 @@ impl Applier {
                 Job::Restore(meta) => {
                     self.flush(&mut progress)?;
                     progress.through = Some(self.restore(&meta)?);
-                    progress.restored = true;
+                    progress.restored += 1;
                 }
                 Job::TakeSnapshot => {
                     self.flush(&mut progress)?;

@@ -8,6 +8,7 @@ use tokio::sync::{broadcast, mpsc, watch};
 use tracing::Span;
 
 use super::Shared;
+use super::administration::Administration;
 use super::applier::{self, Applier, Job};
 use super::clock::Clock;
 use super::crew::Crew;
@@ -172,6 +173,8 @@ impl Outside {
             applier: hands.applier,
             snapshots: hands.snapshots,
             snapshotting,
+            administration: Administration::default(),
+            restores: 0,
             applied: status.applied,
             peers,
             transport: self.transport,

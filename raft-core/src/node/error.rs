@@ -4,7 +4,7 @@ use std::io;
 use std::sync::Arc;
 
 use crate::config::ConfigError;
-use crate::consensus::{Fault, RecoveryError, Refusal};
+use crate::consensus::{ChangeRefusal, Fault, RecoveryError, Refusal, TransferError};
 use crate::hard_state::Identity;
 use crate::id::{LogId, NodeId};
 use crate::state_machine::StateMachineError;
@@ -58,6 +58,12 @@ pub enum ProposeError {
         /// Who may.
         leader: Option<NodeId>,
     },
+    /// Leadership is being handed over to this node. Propose there, or here a little later.
+    #[error("leadership is being handed over to node {to}")]
+    Transferring {
+        /// Who is to lead.
+        to: NodeId,
+    },
     /// Too much is waiting already. Propose again, later.
     #[error("the node is overloaded: too many proposals wait")]
     Overloaded,
@@ -107,6 +113,39 @@ pub enum ReadError {
     /// The leader did not confirm the read in time.
     #[error("the read was not confirmed in time")]
     TimedOut,
+    /// The node has stopped, or did so meanwhile.
+    #[error("{0}")]
+    Stopped(StopReason),
+}
+
+/// Why the group is not known to have become what it was to become.
+#[derive(Clone, Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ChangeMembershipError {
+    /// Nothing was changed.
+    #[error(transparent)]
+    Refused(ChangeRefusal),
+    /// The change has begun with this entry, and leadership was lost. If the entry commits, the
+    /// next leader goes on with the change: look at the membership there.
+    #[error(
+        "leadership was lost after the change had begun with entry {begun}; the next leader goes on with it if that commits"
+    )]
+    LeadershipLost {
+        /// The entry it began with.
+        begun: LogId,
+    },
+    /// The node has stopped, or did so meanwhile. A change that had begun goes on without it.
+    #[error("{0}")]
+    Stopped(StopReason),
+}
+
+/// Why leadership is not known to have gone where it was meant to.
+#[derive(Clone, Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum TransferLeadershipError {
+    /// The transfer failed, or was refused.
+    #[error(transparent)]
+    Failed(TransferError),
     /// The node has stopped, or did so meanwhile.
     #[error("{0}")]
     Stopped(StopReason),
@@ -216,9 +255,10 @@ impl ProposeError {
     /// Whether the command may have been applied, or may be later.
     pub fn outcome(&self) -> Outcome {
         match self {
-            Self::NotLeader { .. } | Self::Overloaded | Self::TooLarge { .. } => {
-                Outcome::NeverApplied
-            }
+            Self::NotLeader { .. }
+            | Self::Transferring { .. }
+            | Self::Overloaded
+            | Self::TooLarge { .. } => Outcome::NeverApplied,
             Self::TimedOut { appended: None } => Outcome::NeverApplied,
             Self::TimedOut { appended: Some(_) } | Self::LeadershipLost { .. } => Outcome::Unknown,
             Self::Stopped { outcome, .. } => *outcome,
@@ -238,6 +278,7 @@ impl ProposeError {
             Refusal::Overloaded => Self::Overloaded,
             Refusal::TooLarge { bytes, bytes_max } => Self::TooLarge { bytes, bytes_max },
             Refusal::TimedOut => Self::TimedOut { appended: None },
+            Refusal::Transferring(to) => Self::Transferring { to },
         }
     }
 }
@@ -248,6 +289,7 @@ impl ReadError {
             Refusal::NotLeader(leader) => Self::NotLeader { leader },
             Refusal::Overloaded | Refusal::TooLarge { .. } => Self::Overloaded,
             Refusal::TimedOut => Self::TimedOut,
+            Refusal::Transferring(to) => Self::NotLeader { leader: Some(to) },
         }
     }
 }

@@ -10,6 +10,7 @@ use std::sync::atomic::AtomicBool;
 use tokio::sync::{broadcast, mpsc, watch};
 use tokio::time::{Instant, Sleep};
 
+use super::administration::Administration;
 use super::applier::{Applier, Job};
 use super::clock::Clock;
 use super::completion::Completion;
@@ -47,6 +48,9 @@ pub(super) struct EventLoop {
     pub(super) applier: Hand<Box<Applier>, Job>,
     pub(super) snapshots: mpsc::UnboundedSender<SnapshotJob>,
     pub(super) snapshotting: Snapshotting,
+    pub(super) administration: Administration,
+    /// Snapshots that the machine is still to be restored from.
+    pub(super) restores: usize,
     pub(super) applied: LogIndex,
     pub(super) peers: Peers,
     pub(super) transport: Arc<dyn Transport>,

@@ -33,7 +33,10 @@ impl EventLoop {
                 bytes_max,
             }),
             Effect::Apply(entries) => self.give_to_machine(entries),
-            Effect::Restore(meta) => self.applier.push(Job::Restore(meta)),
+            Effect::Restore(meta) => {
+                self.restores += 1;
+                self.applier.push(Job::Restore(meta));
+            }
             Effect::TakeSnapshot => self.take_snapshot(),
             Effect::Accepted { term, indexes } => {
                 self.counters.proposals_accepted += indexes.end.distance_from(indexes.start);
@@ -45,7 +48,13 @@ impl EventLoop {
             }
             Effect::ReadReady { reads, index } => self.waiting.reads_ready(&reads, index),
             Effect::ReadFailed { reads, reason } => self.waiting.reads_failed(&reads, &reason),
-            Effect::LeadershipLost { term } => self.waiting.leadership_lost(term),
+            Effect::LeadershipLost { term } => {
+                self.waiting.leadership_lost(term);
+                self.administration.leadership_lost();
+            }
+            Effect::ChangeAnswered(answer) => self.administration.change_answered(answer),
+            Effect::MembershipSettled { at } => self.administration.settled(at),
+            Effect::TransferEnded(outcome) => self.administration.transfer_ended(outcome),
             Effect::StatusChanged(standing) => self.standing_changed(standing),
             Effect::MembershipChanged { at, membership } => {
                 self.membership_changed(at, membership);
@@ -105,8 +114,9 @@ impl EventLoop {
             self.applied = through;
             self.step(Event::Applied(through));
         }
-        if progress.restored {
-            self.give_snapshot_job(SnapshotJob::Retain);
+        if progress.restored > 0 {
+            self.restores = self.restores.saturating_sub(progress.restored);
+            self.retain_snapshots();
         }
         for frozen in progress.frozen {
             self.on_frozen(frozen);
@@ -126,6 +136,13 @@ impl EventLoop {
             && let Some(applier) = self.applier.lend()
         {
             self.give_snapshot_job(SnapshotJob::Restore(applier, meta));
+        }
+    }
+
+    /// Removes old snapshots, but not while one of them may still have to be restored.
+    pub(super) fn retain_snapshots(&mut self) {
+        if self.restores == 0 {
+            self.give_snapshot_job(SnapshotJob::Retain);
         }
     }
 

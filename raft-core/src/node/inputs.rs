@@ -4,7 +4,10 @@ use tokio::sync::oneshot;
 
 use super::applier::{Frozen, Job, Progress};
 use super::completion::Completion;
-use super::error::{Outcome, ProposeError, ReadError, SnapshotError, StopReason};
+use super::error::{
+    ChangeMembershipError, Outcome, ProposeError, ReadError, SnapshotError, StopReason,
+    TransferLeadershipError,
+};
 use super::event_loop::EventLoop;
 use super::events::NodeEvent;
 use super::request::Request;
@@ -70,7 +73,7 @@ impl EventLoop {
                 self.applier.give_back(applier);
                 self.on_progress(Progress {
                     through: Some(index),
-                    restored: true,
+                    restored: 1,
                     ..Progress::default()
                 });
             }
@@ -107,6 +110,8 @@ impl EventLoop {
                     let _ = reply.send(Box::new(self.status()));
                 }
                 Request::Snapshot(reply) => self.snapshot_asked(reply),
+                Request::Change(change, reply) => self.change_asked(change, reply),
+                Request::Transfer(to, reply) => self.transfer_asked(to, reply),
                 Request::Campaign => self.step(Event::CampaignRequested),
                 Request::Shutdown => self.stop_for(StopReason::Shutdown),
             }
@@ -138,6 +143,7 @@ impl EventLoop {
         self.transport.stop();
         self.waiting.fail_all(&reason);
         self.snapshotting.fail_all(&reason);
+        self.administration.fail_all(&reason);
         // Closed first: whatever is not in here now was never accepted into it.
         self.sources.requests.close();
         while let Ok(request) = self.sources.requests.try_recv() {
@@ -204,6 +210,7 @@ impl EventLoop {
 
     fn on_snapshot_taken(&mut self, meta: SnapshotMeta) {
         tracing::info!(%meta, "snapshot taken");
+        self.retain_snapshots();
         self.publish(NodeEvent::SnapshotTaken(meta.clone()));
         self.step(Event::SnapshotTaken(meta));
     }
@@ -229,6 +236,12 @@ impl Request {
             }
             Self::Snapshot(reply) => {
                 let _ = reply.send(Err(SnapshotError::Stopped(reason.clone())));
+            }
+            Self::Change(_, reply) => {
+                let _ = reply.send(Err(ChangeMembershipError::Stopped(reason.clone())));
+            }
+            Self::Transfer(_, reply) => {
+                let _ = reply.send(Err(TransferLeadershipError::Stopped(reason.clone())));
             }
             // Whoever waits for these waits for the stop itself.
             Self::Status(_) | Self::Campaign | Self::Shutdown => {}

@@ -50,6 +50,7 @@
 //! [`Effect::Send`]: crate::consensus::Effect::Send
 //! [`Effect::Persist`]: crate::consensus::Effect::Persist
 
+mod administration;
 mod applier;
 mod assembly;
 mod builder;
@@ -75,7 +76,10 @@ mod status;
 mod waiting;
 
 pub use builder::NodeBuilder;
-pub use error::{Outcome, ProposeError, ReadError, SnapshotError, StartError, StopReason};
+pub use error::{
+    ChangeMembershipError, Outcome, ProposeError, ReadError, SnapshotError, StartError, StopReason,
+    TransferLeadershipError,
+};
 pub use events::{EventStream, NodeEvent};
 pub use status::{Counters, ReadMode, Status};
 pub use waiting::Applied;
@@ -90,10 +94,11 @@ use tokio::sync::{broadcast, mpsc, oneshot, watch};
 use self::clock::Clock;
 use self::request::{ProposalGate, Request};
 use self::waiting::{ProposeResult, Slot};
-use crate::consensus::Standing;
+use crate::change::MembershipChange;
+use crate::consensus::{Standing, To};
 use crate::entry::Sealed;
 use crate::hard_state::Identity;
-use crate::id::{LogIndex, NodeId};
+use crate::id::{LogId, LogIndex, NodeId};
 use crate::snapshot::SnapshotMeta;
 use crate::state_machine::StateMachine;
 use crate::store::Stores;
@@ -253,6 +258,36 @@ impl Node {
         self.ask(Request::Snapshot(reply), answer)
             .await
             .unwrap_or_else(|reason| Err(SnapshotError::Stopped(reason)))
+    }
+
+    /// Makes the group what `change` says, and returns the entry of the membership that it ends
+    /// with, once that is committed. Only the leader does this; whoever leads after it goes on.
+    ///
+    /// New voters are learners until they have caught up, so a voter that cannot be reached keeps
+    /// the change waiting: give up with [`MembershipChange::abort`].
+    ///
+    /// # Errors
+    /// [`ChangeMembershipError`] says whether anything was begun.
+    pub async fn change_membership(
+        &self,
+        change: MembershipChange,
+    ) -> Result<LogId, ChangeMembershipError> {
+        let (reply, answer) = oneshot::channel();
+        self.ask(Request::Change(change, reply), answer)
+            .await
+            .unwrap_or_else(|reason| Err(ChangeMembershipError::Stopped(reason)))
+    }
+
+    /// Hands leadership over, and returns the new leader once it leads (thesis §3.10). Proposals
+    /// are refused meanwhile, and taken again if it fails; it takes an election timeout at most.
+    ///
+    /// # Errors
+    /// [`TransferLeadershipError`] says why the target does not lead.
+    pub async fn transfer_leadership(&self, to: To) -> Result<NodeId, TransferLeadershipError> {
+        let (reply, answer) = oneshot::channel();
+        self.ask(Request::Transfer(to, reply), answer)
+            .await
+            .unwrap_or_else(|reason| Err(TransferLeadershipError::Stopped(reason)))
     }
 
     /// Asks for an election now, as if no leader had been heard. For operators and tests; a node

@@ -4,10 +4,13 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use tokio::sync::oneshot;
 
+use super::administration::{ChangeResult, TransferResult};
 use super::error::SnapshotError;
 use super::status::ReadMode;
 use super::status::Status;
 use super::waiting::{ReadResult, Slot};
+use crate::change::MembershipChange;
+use crate::consensus::To;
 use crate::entry::Sealed;
 use crate::snapshot::SnapshotMeta;
 
@@ -19,6 +22,8 @@ pub(super) enum Request {
     Read(ReadMode, oneshot::Sender<ReadResult>),
     Status(oneshot::Sender<Box<Status>>),
     Snapshot(oneshot::Sender<Result<SnapshotMeta, SnapshotError>>),
+    Change(MembershipChange, oneshot::Sender<ChangeResult>),
+    Transfer(To, oneshot::Sender<TransferResult>),
     Campaign,
     Shutdown,
 }

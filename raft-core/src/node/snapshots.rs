@@ -68,9 +68,7 @@ impl SnapshotWorker {
         let mut out = Interruptible { sink, stopping };
         view.write(&mut out).map_err(|e| text(&e))?;
         out.flush().map_err(|e| text(&e))?;
-        let meta = out.sink.finish().map_err(|e| text(&e))?;
-        self.retain();
-        Ok(meta)
+        out.sink.finish().map_err(|e| text(&e))
     }
 
     fn send(&self, to: &Peer, term: Term) -> Option<Completion> {

@@ -2,7 +2,6 @@
 
 use std::collections::{BTreeMap, VecDeque};
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::Arc;
 use std::time::Duration;
 
 use super::chance::Chance;
@@ -29,7 +28,6 @@ pub(super) struct Cluster {
     timeline: BTreeMap<(Timestamp, u64), Happening>,
     scheduled: u64,
     pub(super) nodes: BTreeMap<NodeId, SimNode>,
-    pub(super) membership: Arc<Membership>,
     pub(super) network: Network,
     pub(super) clients: Clients,
     pub(super) chance: Chance,
@@ -80,8 +78,10 @@ const TRACE_LINES: usize = 400;
 
 impl Cluster {
     pub(super) fn new(plan: Plan) -> Self {
-        let ids: Vec<NodeId> = (1..=plan.nodes).map(NodeId::new).collect();
-        let members = ids.iter().map(|id| (*id, format!("node-{id}")));
+        let ids: Vec<NodeId> = (1..=plan.nodes + plan.spares).map(NodeId::new).collect();
+        let is_first = |id: &NodeId| id.get() <= plan.nodes;
+        let members = ids.iter().filter(|id| is_first(id));
+        let members = members.map(|id| (*id, format!("node-{id}")));
         // One voter at least, each listed once, each with an address.
         let membership = Membership::of_voters(members).unwrap_or_else(|_| Membership::nobody());
         let first = Payload::membership(membership.clone()).map(|payload| {
@@ -89,13 +89,12 @@ impl Cluster {
             Entry::new(ChainLink::ORIGIN, Term::new(1), ClusterTime::ZERO, sealed)
         });
         let first: Vec<Entry> = first.into_iter().collect();
-        let seed = plan.seed;
+        let (voters, seed) = (plan.nodes, plan.seed);
         let mut cluster = Self {
             now: Timestamp::ZERO,
             timeline: BTreeMap::new(),
             scheduled: 0,
             nodes: BTreeMap::new(),
-            membership: Arc::new(membership),
             network: Network::new(seed),
             clients: Clients::new(seed),
             chance: Chance::new(seed, 3),
@@ -108,7 +107,13 @@ impl Cluster {
             plan,
         };
         for id in ids {
-            let node = SimNode::new(id, &cluster.plan, first.clone());
+            // A spare starts with nothing, and waits to be added.
+            let log = if id.get() <= voters {
+                first.clone()
+            } else {
+                Vec::new()
+            };
+            let node = SimNode::new(id, &cluster.plan, log);
             cluster.nodes.insert(id, node);
             cluster.schedule(Duration::ZERO, Happening::Restart(id));
         }

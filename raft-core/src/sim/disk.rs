@@ -8,7 +8,7 @@ use crate::config::Config;
 use crate::consensus::{IndexRange, Recovery, RecoveryError, Sequence, Write};
 use crate::entry::Entry;
 use crate::hard_state::HardState;
-use crate::id::{ChainLink, LogIndex};
+use crate::id::{ChainLink, LogId, LogIndex};
 use crate::snapshot::SnapshotMeta;
 
 /// Keeps [`Image`], and the writes that have not reached it.
@@ -90,8 +90,20 @@ impl Disk {
         image.snapshots.push((meta, machine));
         // One that was long on its way may be older than what is here.
         image.snapshots.sort_by_key(|(meta, _)| meta.id().index);
-        let surplus = image.snapshots.len().saturating_sub(2);
-        image.snapshots.drain(..surplus);
+    }
+
+    /// Removes all but the two newest.
+    pub(super) fn retain_snapshots(&mut self) {
+        let snapshots = &mut self.durable.snapshots;
+        let surplus = snapshots.len().saturating_sub(2);
+        snapshots.drain(..surplus);
+    }
+
+    /// The state in the snapshot that ends with `last`.
+    pub(super) fn snapshot(&self, last: LogId) -> Option<Machine> {
+        let mut snapshots = self.durable.snapshots.iter();
+        let found = snapshots.find(|(meta, _)| meta.id() == last);
+        found.map(|(_, machine)| machine.clone())
     }
 
     /// What a node finds when it starts, and the state its machine starts from.

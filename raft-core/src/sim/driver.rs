@@ -1,10 +1,9 @@
 //! Drives one node's core as the real node would: executes effects, reports what came of them.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 use std::time::Duration;
 
-use super::check::{Broken, Checks};
+use super::check::{Broken, Checks, broken};
 use super::clock::Clock;
 use super::cluster::{Cluster, Happening, Own, Way};
 use super::disk::{Disk, Image};
@@ -13,6 +12,7 @@ use super::plan::Plan;
 use crate::consensus::{Effect, Effects, Event, Raft, RoleName, Setup, Write};
 use crate::entry::Entry;
 use crate::id::{GroupId, LogIndex, NodeId, Term};
+use crate::membership::Membership;
 use crate::message::{Body, Message, ReadId};
 use crate::snapshot::{SnapshotHeader, SnapshotMeta};
 use crate::time::Timestamp;
@@ -29,6 +29,8 @@ pub(super) struct SimNode {
     pub(super) held: Vec<Happening>,
     /// Which client's write became which entry.
     pub(super) writes: BTreeMap<LogIndex, (Term, u64)>,
+    /// Snapshots that the machine is still to be restored from.
+    restores: usize,
     clock: Clock,
     woken_at: Option<Timestamp>,
     /// The state machine is busy until then.
@@ -48,9 +50,19 @@ impl SimNode {
             paused_until: Timestamp::ZERO,
             held: Vec::new(),
             writes: BTreeMap::new(),
+            restores: 0,
             clock: Clock::new(chance.below(1 << 40), drift),
             woken_at: None,
             busy_until: Timestamp::ZERO,
+        }
+    }
+}
+
+impl SimNode {
+    /// Removes old snapshots, but not while one of them may still have to be restored.
+    pub(super) fn retain_snapshots(&mut self) {
+        if self.restores == 0 {
+            self.disk.retain_snapshots();
         }
     }
 }
@@ -69,6 +81,7 @@ impl Cluster {
         node.life += 1;
         node.machine = recovered.machine;
         node.busy_until = now;
+        node.restores = 0;
         node.woken_at = None;
         let setup = Setup {
             id,
@@ -122,6 +135,7 @@ impl Cluster {
             return Ok(());
         };
         let (before, mut effects) = (raft.status_brief(), Effects::new());
+        let membership = raft.membership();
         raft.step(node.clock.local(now), event, &mut effects);
         raft.check_state();
         self.report.steps += 1;
@@ -133,7 +147,7 @@ impl Cluster {
             self.checks.leads(id, after.term, raft)?;
         }
         if after.is_leader && after.committed > before.committed {
-            self.check_quorum_on_disk(id, after.committed)?;
+            self.check_quorum_on_disk(id, after.committed, &membership)?;
         }
         for effect in effects.drain() {
             self.execute(id, effect)?;
@@ -142,17 +156,26 @@ impl Cluster {
         Ok(())
     }
 
-    fn check_quorum_on_disk(&mut self, id: NodeId, committed: LogIndex) -> Result<(), Broken> {
+    /// The commit was decided under the membership before the step, or, if the step appended
+    /// another, under that.
+    fn check_quorum_on_disk(
+        &mut self,
+        id: NodeId,
+        committed: LogIndex,
+        before: &Membership,
+    ) -> Result<(), Broken> {
         let raft = self.nodes.get(&id).and_then(|node| node.raft.as_ref());
-        let Some(link) = raft.and_then(|raft| raft.link_at(committed)) else {
+        let Some((raft, link)) = raft.and_then(|raft| Some((raft, raft.link_at(committed)?)))
+        else {
             return Ok(());
         };
-        let holding = self
-            .nodes
-            .values()
-            .filter(|node| node.disk.durable().holds(link))
-            .count();
-        Checks::committed_by_leader(id, link, self.nodes.len(), holding)
+        let after = raft.status().membership;
+        let holds = |voter: &NodeId| {
+            let node = self.nodes.get(voter);
+            node.is_some_and(|node| node.disk.durable().holds(link))
+        };
+        Checks::committed_by_leader(id, link, before, holds)
+            .or_else(|_| Checks::committed_by_leader(id, link, &after, holds))
     }
 
     fn execute(&mut self, id: NodeId, effect: Effect) -> Result<(), Broken> {
@@ -180,6 +203,9 @@ impl Cluster {
             }
             Effect::Restore(meta) => {
                 self.count("snapshots restored");
+                if let Some(node) = self.nodes.get_mut(&id) {
+                    node.restores += 1;
+                }
                 self.schedule_machine(id, Own::Restore(meta));
                 Ok(())
             }
@@ -206,7 +232,32 @@ impl Cluster {
                 }
                 Ok(())
             }
-            Effect::MembershipChanged { .. } => Ok(()),
+            Effect::MembershipChanged { membership, .. } => {
+                if membership.is_joint() {
+                    self.count("joint memberships");
+                }
+                Ok(())
+            }
+            Effect::ChangeAnswered(answer) => {
+                self.count(if answer.is_ok() {
+                    "changes begun"
+                } else {
+                    "changes refused"
+                });
+                Ok(())
+            }
+            Effect::MembershipSettled { .. } => {
+                self.count("changes settled");
+                Ok(())
+            }
+            Effect::TransferEnded(outcome) => {
+                self.count(if outcome.is_ok() {
+                    "transfers"
+                } else {
+                    "transfers failed"
+                });
+                Ok(())
+            }
             Effect::Dropped(nonsense) => Err(Broken {
                 property: "no nonsense among correct nodes",
                 detail: format!("node {id} dropped {nonsense:?}"),
@@ -329,14 +380,13 @@ impl Cluster {
         let Some(node) = self.nodes.get_mut(&id) else {
             return Ok(());
         };
-        let Some((_, machine)) = node
-            .disk
-            .newest_snapshot()
-            .filter(|(known, _)| known.id() == meta.id())
-        else {
-            return Ok(()); // A newer one came; its own restore follows.
+        let Some(machine) = node.disk.snapshot(meta.id()) else {
+            let detail = format!("node {id} is to restore {meta}, which is gone");
+            return broken("a snapshot is kept until it is restored", detail);
         };
-        node.machine = machine.clone();
+        node.machine = machine;
+        node.restores -= 1;
+        node.retain_snapshots();
         self.checks
             .state_is(id, node.machine.applied(), node.machine.hash)?;
         self.step(id, Event::Applied(meta.id().index))
@@ -348,11 +398,14 @@ impl Cluster {
             return;
         };
         let machine = node.machine.clone();
+        let Some((membership_at, membership)) = machine.membership.clone() else {
+            return; // The first entry is a membership: there is none only if nothing was applied.
+        };
         let header = SnapshotHeader {
             last: machine.last,
             time: machine.time,
-            membership: Arc::clone(&self.membership),
-            membership_at: crate::id::LogId::new(Term::new(1), LogIndex::FIRST),
+            membership,
+            membership_at,
         };
         let meta = SnapshotMeta {
             header,

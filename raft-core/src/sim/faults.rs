@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use super::check::Broken;
 use super::cluster::{Cluster, Happening};
-use crate::consensus::Event;
+use crate::change::MembershipChange;
+use crate::consensus::{Event, To};
 use crate::id::NodeId;
 
 impl Cluster {
@@ -45,11 +46,54 @@ impl Cluster {
             }
             self.schedule_at(until, Happening::Resume(victim));
         }
+        if self.chance.happens(self.plan.churn) {
+            self.change_membership()?;
+        }
+        if self.chance.happens(self.plan.transfer)
+            && let Some(leader) = self.any_leader()
+        {
+            let to = if self.chance.coin() {
+                To::Best
+            } else {
+                To::Node(victim)
+            };
+            self.step(leader, Event::TransferRequested(to))?;
+        }
         if self.chance.happens(self.plan.election_kick) {
             self.count("elections kicked");
             self.step(victim, Event::CampaignRequested)?;
         }
         Ok(())
+    }
+
+    /// Somebody joins, leaves, gets or loses a vote; sometimes several at once.
+    fn change_membership(&mut self) -> Result<(), Broken> {
+        let Some(leader) = self.any_leader() else {
+            return Ok(());
+        };
+        let raft = self.nodes.get(&leader).and_then(|node| node.raft.as_ref());
+        let Some(membership) = raft.map(|raft| raft.status().membership) else {
+            return Ok(());
+        };
+        let ids: Vec<NodeId> = self.nodes.keys().copied().collect();
+        let mut change = MembershipChange::new();
+        for _ in 0..self.chance.between(1, 3) {
+            let Some(node) = self.chance.pick(&ids).copied() else {
+                continue;
+            };
+            let (address, choice) = (format!("node-{node}"), self.chance.coin());
+            change = match (membership.contains(node), membership.is_voter(node)) {
+                (false, _) if choice => change.add_voter(node, address),
+                (false, _) => change.add_learner(node, address),
+                (true, false) if choice => change.promote(node),
+                (true, true) if choice => change.demote(node),
+                (true, _) => change.remove(node),
+            };
+        }
+        if self.chance.happens(100_000) {
+            change = MembershipChange::abort();
+        }
+        self.step(leader, Event::ChangeRequested(change))
     }
 
     /// A crash at the worst moment: right after a vote or an election, or when a sync begins.

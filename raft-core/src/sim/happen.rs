@@ -55,6 +55,7 @@ impl Cluster {
                 let (meta, machine) = *snapshot;
                 if let Some(node) = self.nodes.get_mut(&id) {
                     node.disk.keep_snapshot(meta.clone(), machine);
+                    node.retain_snapshots();
                 }
                 self.step(id, Event::SnapshotTaken(meta))
             }

@@ -1,11 +1,13 @@
 //! The replicated state machine of the simulation: registers, and a hash of their history.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use bytes::Bytes;
 
 use crate::entry::{Entry, Payload};
-use crate::id::{ChainLink, LogIndex};
+use crate::id::{ChainLink, LogId, LogIndex};
+use crate::membership::Membership;
 use crate::time::ClusterTime;
 
 /// Registers by key. Cloning it is taking a snapshot.
@@ -14,6 +16,8 @@ pub(super) struct Machine {
     /// The last entry that was applied.
     pub(super) last: ChainLink,
     pub(super) time: ClusterTime,
+    /// The membership in force at that entry, and where it was appended.
+    pub(super) membership: Option<(LogId, Arc<Membership>)>,
     registers: BTreeMap<u8, u64>,
     /// Of everything that was applied, in order.
     pub(super) hash: u32,
@@ -36,10 +40,16 @@ impl Machine {
         self.last = entry.link();
         self.time = entry.time();
         self.hash = crc32c::crc32c_append(self.hash, &entry.header());
-        if let Payload::Command(bytes) = entry.payload()
-            && let Some(command) = Command::decode(bytes)
-        {
-            self.registers.insert(command.key, command.value);
+        match entry.payload() {
+            Payload::Command(bytes) => {
+                if let Some(command) = Command::decode(bytes) {
+                    self.registers.insert(command.key, command.value);
+                }
+            }
+            Payload::Membership { membership, .. } => {
+                self.membership = Some((entry.id(), Arc::clone(membership)));
+            }
+            Payload::Blank => {}
         }
     }
 

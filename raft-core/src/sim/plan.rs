@@ -11,8 +11,14 @@ use crate::config::Config;
 pub struct Plan {
     /// Where all chance begins.
     pub seed: u64,
-    /// Voters.
+    /// Voters at the start.
     pub nodes: u64,
+    /// Nodes that may join.
+    pub spares: u64,
+    /// Changes of membership, each millisecond.
+    pub churn: u64,
+    /// Transfers of leadership, each millisecond.
+    pub transfer: u64,
     /// How long faults go on. Then everything heals, and the cluster has to recover.
     pub length: Duration,
     /// The tunables of every node; small, so that limits are met.
@@ -61,13 +67,18 @@ impl Plan {
         let (disk_stall, crash, aimed_crash) = (rate(10_000), rate(2_000), rate(200_000));
         let (partition, pause, election_kick) = (rate(2_000), rate(1_000), rate(2_000));
         let (snapshot_failure, drift) = (rate(500_000), rate(100_000));
+        let (churn, transfer) = (rate(4_000), rate(2_000));
         let nodes = *chance
             .pick(&[1, 2, 3, 3, 3, 3, 4, 5, 5, 5, 7])
             .unwrap_or(&3);
+        let spares = chance.below(4);
         let slow = chance.coin();
         Self {
             seed,
             nodes,
+            spares,
+            churn,
+            transfer,
             length: Duration::from_secs(chance.between(5, 40)),
             config: config(&mut chance),
             loss,

@@ -44,10 +44,18 @@ impl Cluster {
         )
     }
 
+    /// Every member, as the leader knows them; and the membership is on its way to nothing.
     fn have_all_applied(&self, goal: LogIndex) -> bool {
-        self.nodes
-            .values()
-            .all(|node| node.machine.applied() >= goal)
+        let leader = self.any_leader().and_then(|id| self.nodes.get(&id));
+        let Some(raft) = leader.and_then(|node| node.raft.as_ref()) else {
+            return false;
+        };
+        let membership = raft.status().membership;
+        membership.goal().is_none()
+            && membership.members().keys().all(|id| {
+                let node = self.nodes.get(id);
+                node.is_some_and(|node| node.machine.applied() >= goal)
+            })
     }
 
     fn is_everyone_answered(&self) -> bool {

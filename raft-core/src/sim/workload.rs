@@ -27,7 +27,7 @@ impl Cluster {
             return Ok(());
         }
         let ids: Vec<NodeId> = self.nodes.keys().copied().collect();
-        let leader = ids.iter().copied().find(|id| self.leads(*id));
+        let leader = self.any_leader();
         let anyone = self.clients.chance.pick(&ids).copied();
         let to_leader = self.clients.chance.happens(800_000);
         let Some(node) = (if to_leader { leader.or(anyone) } else { anyone }) else {
@@ -38,6 +38,10 @@ impl Cluster {
         } else {
             self.begin_read(client, node)
         }
+    }
+
+    pub(super) fn any_leader(&self) -> Option<NodeId> {
+        self.nodes.keys().copied().find(|id| self.leads(*id))
     }
 
     fn leads(&self, id: NodeId) -> bool {

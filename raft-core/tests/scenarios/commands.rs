@@ -9,6 +9,8 @@
 //! | `load 1 terms=1,1,4 [term=5] [vote=2]` | starts node 1 anew on a log with entries of these terms, or on an empty disk (`terms=none`) |
 //! | `campaign 1`, `elect 1` | asks node 1 for an election; and lets it win |
 //! | `propose 1 a b` | proposes commands at node 1 |
+//! | `change 1 voter=4 learner=5 promote=4 demote=2 remove=3 [since=1.1]`, `change 1 abort` | asks node 1 to change the membership |
+//! | `transfer 1 [to=2]` | asks node 1 to hand leadership over, to the best without a target |
 //! | `read 1` | asks node 1 for a linearizable read |
 //! | `deliver [KIND] [from=1] [to=2,3] [count=1]` | delivers what is on its way now, in the order it was sent |
 //! | `drop`, `duplicate`, `hold` | does that to the same choice of messages; `release` lets the held ones go on |
@@ -31,8 +33,9 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use raft_core::HardState;
+use raft_core::change::MembershipChange;
 use raft_core::config::Config;
-use raft_core::consensus::Event;
+use raft_core::consensus::{Event, To};
 use raft_core::entry::Sealed;
 use raft_core::id::{LogId, LogIndex, NodeId, Term};
 use raft_core::membership::Membership;
@@ -108,6 +111,8 @@ impl Teller {
             }
             "persist" => self.persist(command),
             "apply" => self.each(command, Cluster::let_apply),
+            "change" => self.change(command),
+            "transfer" => self.transfer(command),
             "stabilize" => self.cluster.stabilize(),
             "advance" => self.cluster.advance(command.duration(), false),
             "pause" => self.cluster.pause(command.duration()),
@@ -218,6 +223,45 @@ impl Teller {
         let sealed = commands.map(|word| Sealed::command(word.as_bytes().to_vec()));
         let event = Event::Proposed(sealed.collect());
         self.cluster.step(command.node(), event);
+    }
+
+    fn change(&mut self, command: &Command<'_>) {
+        let mut change = if command.words.contains(&"abort") {
+            MembershipChange::abort()
+        } else {
+            MembershipChange::new()
+        };
+        for (key, value) in &command.pairs {
+            if *key == "since" {
+                change = change.if_unchanged_since(command.log_id(key));
+                continue;
+            }
+            for node in list(value) {
+                let address = format!("node-{node}");
+                change = match *key {
+                    "voter" => change.add_voter(node, address),
+                    "learner" => change.add_learner(node, address),
+                    "promote" => change.promote(node),
+                    "demote" => change.demote(node),
+                    "remove" => change.remove(node),
+                    other => panic!("what is a change of {other}?"),
+                };
+            }
+        }
+        for node in command.nodes(0) {
+            let event = Event::ChangeRequested(change.clone());
+            self.cluster.step(node, event);
+        }
+    }
+
+    fn transfer(&mut self, command: &Command<'_>) {
+        let target = command.pairs.iter().find(|(key, _)| *key == "to");
+        let to = target.map_or(To::Best, |(_, node)| {
+            To::Node(NodeId::new(node.parse().expect("a node")))
+        });
+        for node in command.nodes(0) {
+            self.cluster.step(node, Event::TransferRequested(to));
+        }
     }
 
     fn each_read(&mut self, command: &Command<'_>) {

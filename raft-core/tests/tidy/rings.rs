@@ -7,6 +7,7 @@ type Ring = &'static [&'static str];
 
 /// The words of the protocol. They know only each other.
 const WORDS: Ring = &[
+    "change",
     "codec",
     "config",
     "entry",

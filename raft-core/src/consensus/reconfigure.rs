@@ -1,0 +1,174 @@
+//! Changes of membership: the leader, whichever it is, drives the group to its goal, a step at a
+//! time (thesis §4).
+//!
+//! A step is taken only when the one before it is committed, and only by a leader that has
+//! committed an entry of its own term: else two leaders could each complete a change that the
+//! other does not know of (the 2015 correction to thesis §4.1).
+
+use super::effect::{ChangeRefusal, Effect, Effects};
+use super::leader::Leader;
+use super::progress::Progress;
+use super::shared::Shared;
+use crate::change::MembershipChange;
+use crate::entry::{Entry, Payload, Sealed};
+use crate::id::{LogId, LogIndex, NodeId};
+use crate::membership::Membership;
+use crate::time::Timestamp;
+
+/// How a node that is to get a vote catches up: in rounds, each of what the log held when it
+/// began. The last round must take no longer than an election timeout, so that the group does not
+/// stand still for it (thesis §4.2.1).
+#[derive(Clone, Copy, Debug)]
+pub(super) struct CatchUp {
+    through: LogIndex,
+    since: Timestamp,
+    pub(super) rounds: u32,
+}
+
+/// How long members that have left are still told so, in election timeouts.
+const FAREWELL: u32 = 2;
+
+impl Leader {
+    /// Somebody wants the group to become another one.
+    pub(super) fn on_change(
+        &mut self,
+        shared: &mut Shared,
+        change: &MembershipChange,
+        out: &mut Effects,
+    ) {
+        let answer = self.begin_change(shared, change, out);
+        out.push(Effect::ChangeAnswered(answer));
+        self.drive_change(shared, out);
+    }
+
+    fn begin_change(
+        &mut self,
+        shared: &mut Shared,
+        change: &MembershipChange,
+        out: &mut Effects,
+    ) -> Result<LogId, ChangeRefusal> {
+        let at = shared.memberships.current_at();
+        if !self.may_step(shared) || shared.transfer.is_some() {
+            return Err(ChangeRefusal::NotReady);
+        }
+        let step = change
+            .first_step(shared.membership(), at)
+            .map_err(ChangeRefusal::Invalid)?;
+        self.append_membership(shared, step, out)
+    }
+
+    /// The membership in force is committed, and so is an entry of this leader's term.
+    fn may_step(&self, shared: &Shared) -> bool {
+        let at = shared.memberships.current_at().index;
+        at <= shared.committed && self.first <= shared.committed
+    }
+
+    /// Takes the next step of a change, if its time has come.
+    pub(super) fn drive_change(&mut self, shared: &mut Shared, out: &mut Effects) {
+        if !self.may_step(shared) {
+            return;
+        }
+        let membership = shared.membership().clone();
+        let Some(goal) = membership.goal() else {
+            return self.settle_change(shared, &membership, out);
+        };
+        if !self.have_caught_up(shared, &membership.joining()) {
+            return;
+        }
+        // Who leaves hands over first, so that nobody has to wait for an election.
+        let leaves = !goal.voters.contains(&shared.id);
+        if leaves && !self.has_tried_to_yield && self.yield_to(shared, &goal.voters, out) {
+            return;
+        }
+        if shared.transfer.is_none()
+            && let Some(step) = membership.next_step()
+        {
+            // A membership that was encoded once can be encoded again.
+            let _ = self.append_membership(shared, step, out);
+        }
+    }
+
+    /// The goal is reached and committed.
+    fn settle_change(&mut self, shared: &mut Shared, membership: &Membership, out: &mut Effects) {
+        let at = shared.memberships.current_at();
+        if self.settled != at {
+            self.settled = at;
+            self.catching_up.clear();
+            out.push(Effect::MembershipSettled { at });
+        }
+        // A leader without a vote has led to the end what removed it (thesis §4.2.2).
+        self.retires = !membership.is_voter(shared.id);
+    }
+
+    fn append_membership(
+        &mut self,
+        shared: &mut Shared,
+        membership: Membership,
+        out: &mut Effects,
+    ) -> Result<LogId, ChangeRefusal> {
+        let payload = Payload::membership(membership);
+        let payload = payload.map_err(|error| ChangeRefusal::TooLarge(error.to_string()))?;
+        let time = self.cluster_time(shared);
+        let entry = Entry::new(shared.log.last(), self.term, time, Sealed::new(payload));
+        let at = entry.id();
+        shared.append(&[entry], out);
+        self.meet_members(shared);
+        self.replicate_to_all(shared, out);
+        // A smaller quorum may have been reached already.
+        self.advance_commit(shared, out);
+        Ok(at)
+    }
+
+    /// New members are probed from the end of the log. Those who left are told so for a while.
+    fn meet_members(&mut self, shared: &Shared) {
+        let next = shared.log.last().id.index.next();
+        for peer in shared.peers() {
+            let known = self.peers.entry(peer);
+            let progress = known.or_insert_with(|| Progress::new(next, shared.now));
+            progress.left = None;
+        }
+        for (peer, progress) in &mut self.peers {
+            if !shared.membership().contains(*peer) {
+                progress.left = progress.left.or(Some(shared.now));
+            }
+        }
+    }
+
+    /// Forgets those who left long enough ago.
+    pub(super) fn take_leave(&mut self, shared: &Shared) {
+        let patience = FAREWELL * shared.config.election_timeout;
+        let stays = |progress: &Progress| {
+            progress
+                .left
+                .is_none_or(|left| shared.now.since(left) < patience)
+        };
+        self.peers.retain(|_, progress| stays(progress));
+    }
+
+    /// Whether every node that is to get a vote has completed a quick round.
+    fn have_caught_up(&mut self, shared: &Shared, joining: &[NodeId]) -> bool {
+        let mut all = true;
+        for node in joining {
+            let matched = self
+                .peers
+                .get(node)
+                .map_or(LogIndex::ZERO, |progress| progress.matched);
+            let round = self.catching_up.entry(*node).or_insert(CatchUp {
+                through: shared.log.last().id.index,
+                since: shared.now,
+                rounds: 0,
+            });
+            if matched < round.through {
+                all = false;
+            } else if shared.now.since(round.since) > shared.config.election_timeout {
+                all = false;
+                *round = CatchUp {
+                    through: shared.log.last().id.index,
+                    since: shared.now,
+                    rounds: round.rounds.saturating_add(1),
+                };
+            }
+        }
+        all
+    }
+}
