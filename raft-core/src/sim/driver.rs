@@ -220,42 +220,13 @@ impl Cluster {
                 self.reads_failed(id, &reads);
                 Ok(())
             }
-            Effect::LeadershipLost { .. } => {
-                self.count("leaders deposed");
-                self.forget_writes(id);
-                Ok(())
-            }
-            Effect::StatusChanged(standing) => {
-                self.tell(|| format!("{id}: {} of {}", standing.role.as_str(), standing.term));
-                if standing.role == RoleName::Leader {
-                    self.aim_crash(id);
-                }
-                Ok(())
-            }
-            Effect::MembershipChanged { membership, .. } => {
-                if membership.is_joint() {
-                    self.count("joint memberships");
-                }
-                Ok(())
-            }
-            Effect::ChangeAnswered(answer) => {
-                self.count(if answer.is_ok() {
-                    "changes begun"
-                } else {
-                    "changes refused"
-                });
-                Ok(())
-            }
-            Effect::MembershipSettled { .. } => {
-                self.count("changes settled");
-                Ok(())
-            }
-            Effect::TransferEnded(outcome) => {
-                self.count(if outcome.is_ok() {
-                    "transfers"
-                } else {
-                    "transfers failed"
-                });
+            told @ (Effect::LeadershipLost { .. }
+            | Effect::StatusChanged(_)
+            | Effect::MembershipChanged { .. }
+            | Effect::ChangeAnswered(_)
+            | Effect::MembershipSettled { .. }
+            | Effect::TransferEnded(_)) => {
+                self.hear(id, &told);
                 Ok(())
             }
             Effect::Dropped(nonsense) => Err(Broken {
@@ -266,6 +237,45 @@ impl Cluster {
                 property: "no fault among correct disks",
                 detail: format!("node {id}: {fault}"),
             }),
+        }
+    }
+
+    /// What a node tells: counted, and sometimes the moment for a fault.
+    fn hear(&mut self, id: NodeId, told: &Effect) {
+        match told {
+            Effect::LeadershipLost { .. } => {
+                self.count("leaders deposed");
+                self.forget_writes(id);
+            }
+            Effect::StatusChanged(standing) => {
+                self.tell(|| format!("{id}: {} of {}", standing.role.as_str(), standing.term));
+                if standing.role == RoleName::Leader {
+                    self.aim_crash(id);
+                }
+            }
+            Effect::MembershipChanged { membership, .. } => {
+                if membership.is_joint() {
+                    self.count("joint memberships");
+                }
+            }
+            Effect::ChangeAnswered(answer) => {
+                self.count(if answer.is_ok() {
+                    "changes begun"
+                } else {
+                    "changes refused"
+                });
+            }
+            Effect::MembershipSettled { .. } => {
+                self.count("changes settled");
+            }
+            Effect::TransferEnded(outcome) => {
+                self.count(if outcome.is_ok() {
+                    "transfers"
+                } else {
+                    "transfers failed"
+                });
+            }
+            _ => {} // Everything else is done, not told.
         }
     }
 

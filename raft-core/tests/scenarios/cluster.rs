@@ -137,19 +137,11 @@ impl Cluster {
             Effect::MembershipChanged { at, membership } => {
                 self.see(format!("{node}: membership of {at}: {membership}"));
             }
-            Effect::ChangeAnswered(Ok(at)) => self.see(format!("{node}: change begins with {at}")),
-            Effect::ChangeAnswered(Err(refusal)) => {
-                self.see(format!("{node}: change refused: {refusal}"));
-            }
+            Effect::ChangeAnswered(answer) => self.see(print::change(node, answer)),
             Effect::MembershipSettled { at } => {
                 self.see(format!("{node}: membership of {at} is settled"));
             }
-            Effect::TransferEnded(Ok(leader)) => {
-                self.see(format!("{node}: transfer ended: {leader} leads"));
-            }
-            Effect::TransferEnded(Err(error)) => {
-                self.see(format!("{node}: transfer failed: {error}"));
-            }
+            Effect::TransferEnded(outcome) => self.see(print::transfer(node, outcome)),
             Effect::Dropped(nonsense) => {
                 self.see(format!("{node}: drops {}", print::nonsense(&nonsense)));
             }

@@ -1,6 +1,8 @@
 //! How the stories show what happens.
 
-use raft_core::consensus::{IndexRange, Nonsense, RaftStatus, Refusal, Standing, Write};
+use raft_core::consensus::{
+    ChangeRefusal, IndexRange, Nonsense, RaftStatus, Refusal, Standing, TransferError, Write,
+};
 use raft_core::entry::Entry;
 use raft_core::id::{LogId, NodeId, Term};
 use raft_core::message::{Body, Message, ReadId};
@@ -265,5 +267,19 @@ pub(crate) fn refusal(reason: &Refusal) -> String {
         }
         Refusal::TimedOut => "timed out".to_owned(),
         other => format!("{other:?}"),
+    }
+}
+
+pub(crate) fn change(node: NodeId, answer: Result<LogId, ChangeRefusal>) -> String {
+    match answer {
+        Ok(at) => format!("{node}: change begins with {at}"),
+        Err(refusal) => format!("{node}: change refused: {refusal}"),
+    }
+}
+
+pub(crate) fn transfer(node: NodeId, outcome: Result<NodeId, TransferError>) -> String {
+    match outcome {
+        Ok(leader) => format!("{node}: transfer ended: {leader} leads"),
+        Err(error) => format!("{node}: transfer failed: {error}"),
     }
 }
