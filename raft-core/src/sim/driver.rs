@@ -253,10 +253,8 @@ impl Cluster {
                     self.aim_crash(id);
                 }
             }
-            Effect::MembershipChanged { membership, .. } => {
-                if membership.is_joint() {
-                    self.count("joint memberships");
-                }
+            Effect::MembershipChanged { membership, .. } if membership.is_joint() => {
+                self.count("joint memberships");
             }
             Effect::ChangeAnswered(answer) => {
                 self.count(if answer.is_ok() {

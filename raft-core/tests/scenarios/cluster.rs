@@ -122,8 +122,7 @@ impl Cluster {
                 self.see(format!("{node}: reads {reads} may be served at {index}"));
             }
             Effect::ReadFailed { reads, reason } => {
-                let reads = print::reads(&reads);
-                let reason = print::refusal(&reason);
+                let (reads, reason) = (print::reads(&reads), print::refusal(&reason));
                 self.see(format!("{node}: reads {reads} fail: {reason}"));
             }
             Effect::LeadershipLost { term } => {
