@@ -118,8 +118,13 @@ impl Leader {
         let is_next = entries
             .first()
             .is_some_and(|first| first.index() == progress.next);
+        // An earlier leadership of this node may have asked for them, and another leader may have
+        // replaced them since: then they are not ours to send.
+        let is_ours = entries
+            .last()
+            .is_some_and(|last| shared.log.link_at(last.index()) == Some(last.link()));
         // The follower's state may have changed meanwhile; then the entries are not needed.
-        if is_next && matches!(progress.state, Replication::Replicate(_)) {
+        if is_next && is_ours && matches!(progress.state, Replication::Replicate(_)) {
             let previous = progress.next.previous();
             if let Some(term) = shared.log.term_at(previous) {
                 send_append(

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
 use raft_core::config::Config;
-use raft_core::consensus::{Effect, Effects, Event, RoleName};
+use raft_core::consensus::{Effect, Effects, Event, IndexRange, Reader, RoleName};
 use raft_core::entry::Entry;
 use raft_core::id::{NodeId, Term};
 use raft_core::membership::Membership;
@@ -42,6 +42,10 @@ pub(crate) struct Cluster {
     pub(crate) instant_disk: bool,
     /// The state machines do nothing before the command `apply`.
     pub(crate) slow_machine: bool,
+    /// What is read from a disk for another node comes with the command `fetch`.
+    pub(crate) slow_reader: bool,
+    /// State machines cannot be frozen.
+    pub(crate) no_snapshots: bool,
     /// The state machines keep what they have applied on a disk of their own.
     pub(crate) durable_machine: bool,
     /// Heartbeats, their replies, and what is lost in a cut network are not shown.
@@ -94,10 +98,7 @@ impl Cluster {
                 reader,
                 range,
                 bytes_max,
-            } => {
-                let event = self.members[&node].fetch(reader, range, bytes_max);
-                self.follow_ups.push_back((node, event));
-            }
+            } => self.fetch(node, reader, &range, bytes_max),
             Effect::Apply(entries) => self.apply(node, entries),
             Effect::Restore(meta) => self.restore(node, &meta),
             Effect::TakeSnapshot if self.slow_machine => {
@@ -166,6 +167,17 @@ impl Cluster {
         }
     }
 
+    fn fetch(&mut self, node: NodeId, reader: Reader, range: &IndexRange, bytes_max: usize) {
+        let event = self.members[&node].fetch(reader, range.clone(), bytes_max);
+        if self.slow_reader && reader != Reader::StateMachine {
+            let (start, end) = (range.start, range.end);
+            self.see(format!("{node}: is to report {start}..{end} from its disk"));
+            self.member(node).fetched.push_back(event);
+        } else {
+            self.follow_ups.push_back((node, event));
+        }
+    }
+
     fn apply(&mut self, node: NodeId, entries: Vec<Entry>) {
         let slow = self.slow_machine;
         let shown = print::contents(&entries);
@@ -218,14 +230,18 @@ impl Cluster {
     /// Freezes the state machine of `node`.
     pub(crate) fn take_snapshot(&mut self, node: NodeId) {
         let member = self.member(node);
-        let event = match member.machine.snapshot() {
+        let frozen = member.machine.snapshot();
+        let event = match frozen.filter(|_| !self.no_snapshots) {
             Some(snapshot) => {
                 let meta = snapshot.meta.clone();
-                member.disk.snapshots.push(snapshot);
+                self.member(node).disk.snapshots.push(snapshot);
                 self.see(format!("{node}: takes snapshot {}", meta.id()));
                 Event::SnapshotTaken(meta)
             }
-            None => Event::SnapshotNotTaken,
+            None => {
+                self.see(format!("{node}: takes no snapshot"));
+                Event::SnapshotNotTaken
+            }
         };
         self.follow_ups.push_back((node, event));
     }

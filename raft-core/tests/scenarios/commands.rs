@@ -5,7 +5,7 @@
 //!
 //! | command | what happens |
 //! |---|---|
-//! | `nodes 1..3 [disk=instant] [machine=slow\|durable] [FIELD=NUMBER]` | begins a new world: creates the group and starts it; fields are those of the configuration |
+//! | `nodes 1..3 [disk=instant] [machine=slow\|durable] [reader=slow] [snapshots=fail] [FIELD=NUMBER]` | begins a new world: creates the group and starts it; fields are those of the configuration |
 //! | `load 1 terms=1,1,4 [term=5] [vote=2]` | starts node 1 anew on a log with entries of these terms, or on an empty disk (`terms=none`) |
 //! | `campaign 1`, `elect 1` | asks node 1 for an election; and lets it win |
 //! | `propose 1 a b` | proposes commands at node 1 |
@@ -17,6 +17,7 @@
 //! | `persist 1,2 [count=1]` | makes the oldest writes durable, without a count all |
 //! | `stall 1`, `unstall 1` | the disk of node 1 finishes nothing until then, except by `persist` |
 //! | `apply 1` | lets a slow state machine apply what it was given |
+//! | `fetch 1` | reports the oldest of what a slow reader of node 1 has read |
 //! | `stabilize` | delivers and persists until nothing happens any more |
 //! | `advance 300ms` | time passes, nothing arrives |
 //! | `pause 300ms` | time passes, and nobody notices before the end: the processes stood still |
@@ -113,6 +114,7 @@ impl Teller {
             "apply" => self.each(command, Cluster::let_apply),
             "change" => self.change(command),
             "transfer" => self.transfer(command),
+            "fetch" => self.each(command, fetch),
             "stabilize" => self.cluster.stabilize(),
             "advance" => self.cluster.advance(command.duration(), false),
             "pause" => self.cluster.pause(command.duration()),
@@ -181,6 +183,8 @@ impl Teller {
             match (*key, *value) {
                 ("disk", "instant") => world.instant_disk = true,
                 ("machine", "slow") => world.slow_machine = true,
+                ("reader", "slow") => world.slow_reader = true,
+                ("snapshots", "fail") => world.no_snapshots = true,
                 ("machine", "durable") => world.durable_machine = true,
                 (field, value) => configure(&mut world.config, field, value),
             }
@@ -342,6 +346,11 @@ impl Teller {
         }
         chosen
     }
+}
+
+fn fetch(world: &mut Cluster, node: NodeId) {
+    let event = world.member(node).fetched.pop_front();
+    world.step(node, event.expect("something was read"));
 }
 
 fn elect(world: &mut Cluster, node: NodeId) {

@@ -1,5 +1,7 @@
 //! One node of a story: a core, its disk, its state machine.
 
+use std::collections::VecDeque;
+
 use raft_core::config::Config;
 use raft_core::consensus::{Event, Raft, Reader, Recovery, Sequence, Setup};
 use raft_core::entry::{Entry, Payload, Sealed};
@@ -30,6 +32,8 @@ pub(crate) struct Member {
     pub(crate) to_apply: Vec<Entry>,
     /// The machine is to be frozen after that.
     pub(crate) to_freeze: bool,
+    /// What was read from the disk, and is yet to be reported.
+    pub(crate) fetched: VecDeque<Event>,
     /// The commit index that the last step left.
     pub(crate) committed: LogIndex,
 }
@@ -52,6 +56,7 @@ impl Member {
             to_restore: None,
             to_apply: Vec::new(),
             to_freeze: false,
+            fetched: VecDeque::new(),
             committed: LogIndex::ZERO,
         }
     }
@@ -103,6 +108,7 @@ impl Member {
         self.to_freeze = false;
         self.to_restore = None;
         self.to_apply.clear();
+        self.fetched.clear();
         self.committed = LogIndex::ZERO;
     }
 

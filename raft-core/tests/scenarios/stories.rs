@@ -72,6 +72,7 @@ stories! {
         an_answer_of_an_earlier_term_is_ignored
         an_unreachable_follower_is_probed
         bytes_in_flight_are_limited
+        entries_that_were_replaced_are_not_sent_from_the_disk
         logs_that_a_leader_meets
         malformed_entries_are_dropped
         messages_in_flight_are_limited
