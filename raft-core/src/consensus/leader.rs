@@ -197,9 +197,11 @@ impl Leader {
         };
         progress.heard = shared.now;
         let is_current = match &progress.state {
+            // Who refuses what it has acknowledged has lost its disk: asking again would go round in
+            // circles, so the next heartbeat does.
             Replication::Probe {
                 awaiting_reply: true,
-            } => previous == progress.next.previous(),
+            } => previous == progress.next.previous() && previous > progress.matched,
             Replication::Replicate(_) => previous > progress.matched,
             Replication::Probe {
                 awaiting_reply: false,

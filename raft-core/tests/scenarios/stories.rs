@@ -58,6 +58,7 @@ stories! {
     replication {
         a_command_over_the_limit_is_refused
         a_deposed_leader_discards_its_tail
+        a_follower_that_lost_its_disk_is_not_asked_again_and_again
         a_follower_with_another_entry_of_the_same_name_stops
         a_late_duplicate_never_shortens_the_log
         a_late_rejection_is_ignored
