@@ -6,6 +6,7 @@ use super::Raft;
 use super::effect::{Effects, Fault, Nonsense};
 use super::role::{Follower, Role};
 use super::shared::Shared;
+use super::step::is_term_too_far;
 use crate::entry::Entry;
 use crate::id::{ChainLink, LogId, LogIndex, NodeId, Term};
 use crate::message::{Body, Round};
@@ -46,6 +47,16 @@ impl Raft {
         meta: SnapshotMeta,
         out: &mut Effects,
     ) {
+        if is_term_too_far(self.shared.term(), term) {
+            let nonsense = Nonsense::TermTooFar { from, term };
+            return self.shared.drop_nonsense(nonsense, out);
+        }
+        let header = &meta.header;
+        if header.last.id.term > term || header.membership_at.index > header.last.id.index {
+            let claim = "to send a snapshot of what no leader can have committed yet";
+            let nonsense = Nonsense::Impossible { from, claim };
+            return self.shared.drop_nonsense(nonsense, out);
+        }
         self.observe_term(term, out);
         if term < self.shared.term() {
             return; // Its sender leads no more. What it sent is true all the same, and unneeded.

@@ -12,7 +12,7 @@ use super::timer::Timer;
 use super::transfer::To;
 use crate::change::MembershipChange;
 use crate::entry::Sealed;
-use crate::id::{LogIndex, NodeId};
+use crate::id::{LogIndex, NodeId, Term};
 use crate::message::{Body, Message, ReadId, Round};
 use crate::time::Timestamp;
 
@@ -126,7 +126,7 @@ impl Raft {
         if message.to != shared.id || message.group != shared.group || from == shared.id {
             return shared.drop_nonsense(Nonsense::WrongAddressee { from }, out);
         }
-        if message.term.get().saturating_sub(shared.term().get()) > TERM_JUMP_MAX {
+        if is_term_too_far(shared.term(), message.term) {
             let term = message.term;
             return shared.drop_nonsense(Nonsense::TermTooFar { from, term }, out);
         }
@@ -291,4 +291,9 @@ impl Raft {
             }
         }
     }
+}
+
+/// Whether no elections can have led from `own` to `asserted`.
+pub(super) fn is_term_too_far(own: Term, asserted: Term) -> bool {
+    asserted.get().saturating_sub(own.get()) > TERM_JUMP_MAX
 }

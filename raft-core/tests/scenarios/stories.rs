@@ -106,6 +106,7 @@ stories! {
         a_snapshot_may_arrive_before_its_term
         a_snapshot_of_a_deposed_leader_is_ignored
         a_snapshot_of_a_known_entry_keeps_the_rest
+        a_snapshot_of_an_impossible_term_is_nonsense
         a_snapshot_overtakes_a_slow_disk
         a_snapshot_replaces_a_log_that_contradicts_it
         an_old_snapshot_does_not_bring_the_past_back
