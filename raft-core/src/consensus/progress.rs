@@ -109,9 +109,15 @@ impl Progress {
         }
     }
 
-    /// The last index of the oldest append in flight, if that was sent before `before`.
+    /// The last index of the oldest append in flight, if that was sent before `before`. What was
+    /// sent and is in flight no more, and was never acknowledged, is overdue too: an old
+    /// acknowledgement has ended the probe that was to ask for it.
     pub(super) fn overdue(&self, before: Timestamp) -> Option<LogIndex> {
         match &self.state {
+            Replication::Replicate(in_flight) if in_flight.messages.is_empty() => {
+                let last = self.next.previous();
+                (last > self.matched).then_some(last)
+            }
             Replication::Replicate(in_flight) => {
                 let oldest = in_flight
                     .messages

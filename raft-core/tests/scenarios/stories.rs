@@ -71,6 +71,7 @@ stories! {
         an_acknowledgement_covers_only_what_was_sent
         an_acknowledgement_of_what_was_never_sent_is_nonsense
         an_answer_of_an_earlier_term_is_ignored
+        an_old_acknowledgement_does_not_end_the_asking
         an_unreachable_follower_is_probed
         bytes_in_flight_are_limited
         entries_that_were_replaced_are_not_sent_from_the_disk
