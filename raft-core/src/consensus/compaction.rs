@@ -11,6 +11,8 @@ pub(super) struct Compaction {
     /// The last entry of the newest snapshot.
     pub(super) snapshot: Option<LogId>,
     pub(super) is_taking: bool,
+    /// What was applied when the last one failed.
+    pub(super) failed_at: LogIndex,
 }
 
 impl Shared {
@@ -19,7 +21,8 @@ impl Shared {
         let last = self
             .compaction
             .snapshot
-            .map_or(LogIndex::ZERO, |last| last.index);
+            .map_or(LogIndex::ZERO, |last| last.index)
+            .max(self.compaction.failed_at);
         let entries = self.apply.applied().distance_from(last);
         let is_due = entries >= self.config.snapshot_entries
             || (entries > 0 && self.apply.bytes_since_snapshot >= self.config.snapshot_bytes);
@@ -60,6 +63,7 @@ impl Shared {
     /// It will be tried again after as many entries as a snapshot usually takes.
     pub(super) fn on_snapshot_not_taken(&mut self) {
         self.compaction.is_taking = false;
+        self.compaction.failed_at = self.apply.applied();
         self.apply.bytes_since_snapshot = 0;
     }
 }

@@ -119,6 +119,7 @@ impl Raft {
             compaction: Compaction {
                 snapshot,
                 is_taking: false,
+                failed_at: LogIndex::ZERO,
             },
             reads: Reads::new(first_request),
             now,

@@ -110,6 +110,7 @@ stories! {
         a_snapshot_of_an_impossible_term_is_nonsense
         a_snapshot_overtakes_a_slow_disk
         a_snapshot_replaces_a_log_that_contradicts_it
+        a_snapshot_that_fails_is_tried_again_much_later
         an_old_snapshot_does_not_bring_the_past_back
         bytes_ask_for_a_snapshot_too
         compaction_keeps_a_tail
