@@ -169,6 +169,7 @@ impl Outside {
             gate: self.gate,
             waiting: Waiting::default(),
             log: hands.log,
+            removals: 0,
             reader: hands.reader,
             applier: hands.applier,
             snapshots: hands.snapshots,

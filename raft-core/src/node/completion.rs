@@ -7,6 +7,7 @@ use crate::consensus::Reader;
 use crate::entry::Entry;
 use crate::id::{LogIndex, NodeId};
 use crate::snapshot::SnapshotMeta;
+use crate::store::StoreError;
 
 /// Something that the event loop asked a thread for is done.
 #[derive(Debug)]
@@ -21,6 +22,12 @@ pub(super) enum Completion {
     },
     /// The entries to read had been purged.
     FetchPurged { reader: Reader },
+    /// The entries to read are not there.
+    FetchMissing {
+        reader: Reader,
+        removals: u64,
+        error: StoreError,
+    },
     /// The apply thread has done everything it was given so far.
     Applied(Progress),
     /// The snapshot thread gives back a machine that lives on the event loop.

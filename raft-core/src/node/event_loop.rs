@@ -44,6 +44,8 @@ pub(super) struct EventLoop {
     pub(super) gate: Arc<ProposalGate>,
     pub(super) waiting: Waiting,
     pub(super) log: Hand<LogWriter, Write>,
+    /// How often entries were to be removed from the log.
+    pub(super) removals: u64,
     pub(super) reader: Hand<Box<dyn LogReader>, Fetch>,
     pub(super) applier: Hand<Box<Applier>, Job>,
     pub(super) snapshots: mpsc::UnboundedSender<SnapshotJob>,

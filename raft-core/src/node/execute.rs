@@ -31,6 +31,7 @@ impl EventLoop {
                 reader,
                 range,
                 bytes_max,
+                removals: self.removals,
             }),
             Effect::Apply(entries) => self.give_to_machine(entries),
             Effect::Restore(meta) => {
@@ -153,6 +154,9 @@ impl EventLoop {
 
     fn persist(&mut self, write: Write) {
         self.counters.writes += 1;
+        if write.truncate_from.is_some() || write.purge_through.is_some() {
+            self.removals += 1;
+        }
         self.log.push(write);
     }
 

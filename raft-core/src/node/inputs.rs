@@ -1,5 +1,7 @@
 //! What comes in, as events of the core.
 
+use std::sync::Arc;
+
 use tokio::sync::oneshot;
 
 use super::applier::{Frozen, Job, Progress};
@@ -68,6 +70,13 @@ impl EventLoop {
                 entries,
             }),
             Completion::FetchPurged { reader } => self.step(Event::FetchPurged { reader }),
+            // Another leader has removed them since they were wanted.
+            Completion::FetchMissing {
+                reader, removals, ..
+            } if removals < self.removals => self.step(Event::FetchPurged { reader }),
+            Completion::FetchMissing { error, .. } => {
+                self.stop_for(StopReason::Store(Arc::new(error)));
+            }
             Completion::Applied(progress) => self.on_progress(progress),
             Completion::Restored(applier, index) => {
                 self.applier.give_back(applier);

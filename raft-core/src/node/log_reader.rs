@@ -15,6 +15,8 @@ pub(super) struct Fetch {
     pub(super) reader: Reader,
     pub(super) range: IndexRange,
     pub(super) bytes_max: usize,
+    /// How often the log had lost entries when this was wanted.
+    pub(super) removals: u64,
 }
 
 /// Reads, and says how it ended. A log that cannot be read stops the node.
@@ -23,6 +25,7 @@ pub(super) fn fetch(log: &mut dyn LogReader, fetch: Fetch) -> Completion {
         reader,
         range,
         bytes_max,
+        removals,
     } = fetch;
     let from = range.start;
     match log.read(range, bytes_max) {
@@ -32,6 +35,11 @@ pub(super) fn fetch(log: &mut dyn LogReader, fetch: Fetch) -> Completion {
             entries,
         },
         Err(StoreError::Purged { .. }) => Completion::FetchPurged { reader },
+        Err(error @ StoreError::Misuse { .. }) => Completion::FetchMissing {
+            reader,
+            removals,
+            error,
+        },
         Err(error) => Completion::Failed(StopReason::Store(Arc::new(error))),
     }
 }

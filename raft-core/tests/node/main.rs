@@ -7,6 +7,7 @@ mod cluster;
 mod failures;
 #[cfg(test)]
 mod limits;
+mod reading;
 #[cfg(test)]
 mod snapshots;
 #[cfg(test)]
