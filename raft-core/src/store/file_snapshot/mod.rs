@@ -13,7 +13,7 @@
 //! | crash | what is found | what becomes of it |
 //! |---|---|---|
 //! | while writing, or before the rename | a `.tmp` file, of any length | removed at the next open |
-//! | after the rename, before the directory's sync | either name, with whole content | absent, or finished |
+//! | after the rename, before the directory's sync | either name, with whole content | absent, or finished, and then durable from the next open on |
 //! | during a removal | the file or no file | it is removed again, or gone |
 //!
 //! Names come from the index and the term, never from another node. Inside, the file has a
@@ -68,6 +68,9 @@ impl FileSnapshotStore {
             unfinished: AtomicU64::new(0),
         };
         directory.remove_unfinished()?;
+        // A killed process may have left a name that is not durable yet. Whoever finds it here relies
+        // on it, and may purge the log that it replaces.
+        sync_directory(&directory.path)?;
         Ok(Self {
             directory: Arc::new(directory),
         })
