@@ -10,6 +10,10 @@ use crate::id::{LogId, NodeId, Term};
 use crate::message::{Body, Message};
 use crate::time::Timestamp;
 
+/// Followers that lose their leader at the same moment look at random times within this part of a
+/// heartbeat interval. The first to ask is in the next term before the others do.
+const HINT_HURRY: u32 = 5;
+
 impl Raft {
     /// No leader was heard for too long.
     pub(super) fn on_election_timeout(&mut self, deadline: Timestamp, out: &mut Effects) {
@@ -33,6 +37,25 @@ impl Raft {
                 self.become_pre_candidate(out);
             }
             Role::Leader(_) => {} // A leader has no election timer.
+        }
+    }
+
+    /// The connection to a peer broke. A leader may have died with it: look soon, instead of after
+    /// a whole election timeout. If it has not, this does no harm: whoever still hears it refuses
+    /// the pre-vote, and its next heartbeat is followed.
+    pub(super) fn on_unreachable(&mut self, peer: NodeId) {
+        let shared = &mut self.shared;
+        match &mut self.role {
+            Role::Leader(leader) => leader.on_unreachable(peer),
+            Role::Follower(follower) if follower.leader == Some(peer) => {
+                if follower.heard.take().is_some() {
+                    let most = shared.config.heartbeat_interval / HINT_HURRY;
+                    let soon = shared.now + shared.timers.within(most);
+                    shared.timers.hasten(Timer::Election, soon);
+                }
+            }
+            // Not heard of by these anyway.
+            Role::Follower(_) | Role::PreCandidate(_) | Role::Candidate(_) => {}
         }
     }
 

@@ -85,7 +85,7 @@ impl Raft {
             Event::SnapshotNotSent { to } => {
                 self.lead(|leader, _| leader.on_snapshot_not_sent(to));
             }
-            Event::Unreachable(peer) => self.lead(|leader, _| leader.on_unreachable(peer)),
+            Event::Unreachable(peer) => self.on_unreachable(peer),
             Event::ChangeRequested(change) => self.on_change_requested(&change, out),
             Event::TransferRequested(to) => self.on_transfer_requested(to, out),
             Event::CampaignRequested => self.on_campaign_requested(out),

@@ -45,6 +45,12 @@ impl Timers {
         self.deadlines[timer as usize] = Some(deadline);
     }
 
+    /// Moves the deadline of `timer` to `deadline`, unless it is earlier already.
+    pub(super) fn hasten(&mut self, timer: Timer, deadline: Timestamp) {
+        let known = self.deadline(timer).unwrap_or(deadline);
+        self.set(timer, known.min(deadline));
+    }
+
     #[expect(
         clippy::indexing_slicing,
         reason = "the table has a place for every timer"
@@ -82,6 +88,12 @@ impl Timers {
             .unwrap_or(u64::MAX / 2)
             .max(1);
         least + Duration::from_nanos(self.chance.next_u64() % nanos)
+    }
+
+    /// A random time up to `most`.
+    pub(super) fn within(&mut self, most: Duration) -> Duration {
+        let nanos = u64::try_from(most.as_nanos()).unwrap_or(u64::MAX).max(1);
+        Duration::from_nanos(self.chance.next_u64() % nanos)
     }
 
     /// A number that an earlier life of this node hardly used.

@@ -60,6 +60,7 @@ pub(super) enum Own {
     Apply(Vec<Entry>),
     Restore(SnapshotMeta),
     TakeSnapshot,
+    PeerLost(NodeId),
     SnapshotWritten(Box<(SnapshotMeta, Machine)>),
     Fetch(Reader, IndexRange, usize),
     /// What became of a snapshot on its way to another node.

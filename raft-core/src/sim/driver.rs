@@ -113,6 +113,14 @@ impl Cluster {
         node.paused_until = Timestamp::ZERO;
         self.release_held(id);
         self.count("crashes");
+        // A closed connection is a hint, and not every crash gives it.
+        if self.chance.coin() {
+            let others = self.nodes.iter().map(|(other, node)| (*other, node.life));
+            for (other, life) in others.collect::<Vec<_>>() {
+                let after = self.latency();
+                self.schedule(after, Happening::Own(other, life, Own::PeerLost(id)));
+            }
+        }
         self.tell(|| format!("{id}: crashes"));
         self.abandon(id);
     }

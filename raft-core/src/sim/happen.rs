@@ -44,6 +44,7 @@ impl Cluster {
     fn own(&mut self, id: NodeId, life: u64, own: Own) -> Result<(), Broken> {
         match own {
             Own::Wake => self.step(id, Event::TimePassed),
+            Own::PeerLost(peer) => self.step(id, Event::Unreachable(peer)),
             Own::Synced => self.synced(id, life),
             Own::Apply(entries) => self.apply(id, &entries),
             Own::Restore(meta) => self.restore(id, &meta),

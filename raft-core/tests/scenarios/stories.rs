@@ -29,6 +29,8 @@ stories! {
         a_leader_whose_disk_stands_still_gives_up
         a_leader_without_a_majority_steps_down
         a_live_leader_protects_its_followers
+        a_lost_connection_to_a_live_leader_changes_nothing
+        a_lost_connection_to_the_leader_hurries
         a_majority_makes_a_leader
         a_node_whose_disk_stands_still_does_not_campaign
         a_paused_node_listens_before_it_campaigns
