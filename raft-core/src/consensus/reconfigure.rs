@@ -123,9 +123,11 @@ impl Leader {
     fn meet_members(&mut self, shared: &Shared) {
         let next = shared.log.last().id.index.next();
         for peer in shared.peers() {
-            let known = self.peers.entry(peer);
-            let progress = known.or_insert_with(|| Progress::new(next, shared.now));
-            progress.left = None;
+            // Who comes back may come with an empty disk: what it has acknowledged is forgotten.
+            let stays = |progress: &Progress| progress.left.is_none();
+            if !self.peers.get(&peer).is_some_and(stays) {
+                self.peers.insert(peer, Progress::new(next, shared.now));
+            }
         }
         for (peer, progress) in &mut self.peers {
             if !shared.membership().contains(*peer) {

@@ -65,6 +65,7 @@ stories! {
         a_late_duplicate_never_shortens_the_log
         a_late_rejection_is_ignored
         a_lost_append_is_sent_again
+        a_member_that_comes_back_starts_over
         a_probe_comes_before_the_pipeline
         a_rejection_names_where_the_logs_may_agree
         a_slow_disk_is_not_a_lost_message
