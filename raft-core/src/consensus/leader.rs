@@ -175,6 +175,7 @@ impl Leader {
         }
         progress.heard = shared.now;
         if progress.accepted(matched) {
+            progress.moved = shared.now;
             self.advance_commit(shared, out);
             self.drive_change(shared, out);
             self.continue_transfer(shared, out);

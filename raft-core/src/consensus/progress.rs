@@ -19,6 +19,10 @@ pub(super) struct Progress {
     pub(super) heard: Timestamp,
     /// The latest round of heartbeats it answered.
     pub(super) round: Round,
+    /// It has verified our log through here, as its answers to heartbeats say.
+    pub(super) verified: LogIndex,
+    /// When it last told of entries that were news.
+    pub(super) moved: Timestamp,
     /// Entries for it are being read from disk.
     pub(super) fetching: bool,
     /// Since when it belongs to the group no more.
@@ -68,6 +72,8 @@ impl Progress {
             next,
             heard: now,
             round: Round::default(),
+            verified: LogIndex::ZERO,
+            moved: Timestamp::ZERO,
             fetching: false,
             left: None,
         }

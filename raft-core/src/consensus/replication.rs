@@ -80,12 +80,19 @@ impl Leader {
         let Some(progress) = self.peers.get_mut(&from) else {
             return;
         };
+        if verified > progress.verified.max(progress.matched) {
+            progress.verified = verified;
+            progress.moved = shared.now;
+        }
         let before = shared.now.before(2 * shared.config.heartbeat_interval);
         let Some(overdue) = progress.overdue(before) else {
             return;
         };
         let known = shared.log.term_at(verified);
-        if verified < overdue || known.is_none() {
+        if verified < overdue && known.is_some() && progress.moved > before {
+            // Something has arrived lately: the link is slow, and the rest is on its way. Sent
+            // again, it would queue behind itself.
+        } else if verified < overdue || known.is_none() {
             // Lost; or purged since, so that only a snapshot helps.
             progress.become_probe(verified.next());
         } else if let Some(term) = known {

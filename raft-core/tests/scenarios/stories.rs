@@ -69,6 +69,7 @@ stories! {
         a_probe_comes_before_the_pipeline
         a_rejection_names_where_the_logs_may_agree
         a_slow_disk_is_not_a_lost_message
+        a_slow_link_is_not_a_lost_message
         a_write_that_was_overtaken_acknowledges_nothing
         acknowledgements_may_arrive_in_any_order
         an_acknowledgement_covers_only_what_was_sent
