@@ -54,6 +54,9 @@ pub enum ChangeError {
         /// Where that one leads.
         goal: Goal,
     },
+    /// There is no change to give up.
+    #[error("no change of membership is in progress, so there is nothing to abort")]
+    NothingToAbort,
     /// The group is between two sets of voters, and can only go on.
     #[error("the group is in joint consensus, which can only be left forwards: wait for its end")]
     Joint,
@@ -147,7 +150,10 @@ impl MembershipChange {
             return Err(ChangeError::Joint);
         }
         if self.abort {
-            return Ok(current.without_goal());
+            return match current.goal() {
+                Some(_) => Ok(current.without_goal()),
+                None => Err(ChangeError::NothingToAbort),
+            };
         }
         if let Some(goal) = current.goal() {
             return Err(ChangeError::InProgress { goal: goal.clone() });
@@ -285,5 +291,9 @@ mod tests {
         assert!(matches!(nested, Err(ChangeError::InProgress { .. })));
         let aborted = MembershipChange::abort().first_step(&learning, LogId::ORIGIN);
         assert_eq!(aborted.unwrap().to_string(), "voters 1,2,3 learners 4");
+        assert_eq!(
+            first(&MembershipChange::abort()),
+            Err(ChangeError::NothingToAbort)
+        );
     }
 }

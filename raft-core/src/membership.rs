@@ -203,6 +203,21 @@ impl Membership {
         }
     }
 
+    /// A step that only says where the group goes: toward `end`, with every vote as it is.
+    pub(crate) fn announcing(&self, end: Self) -> Self {
+        let mut members = self.members.clone();
+        members.extend(end.members.clone());
+        let goal = Some(Goal {
+            voters: end.voters,
+            members: end.members,
+        });
+        Self {
+            members,
+            goal,
+            ..self.clone()
+        }
+    }
+
     /// The next step toward the goal, once this one is committed and whoever joins has caught up.
     /// `None` if the goal is reached.
     pub(crate) fn next_step(&self) -> Option<Self> {

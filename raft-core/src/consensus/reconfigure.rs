@@ -54,6 +54,13 @@ impl Leader {
         let step = change
             .first_step(shared.membership(), at)
             .map_err(ChangeRefusal::Invalid)?;
+        // Who leaves hands over first, so the goal is written down for its heir.
+        let leaves = step.goal().is_none() && !step.is_voter(shared.id);
+        let step = if leaves {
+            shared.membership().announcing(step)
+        } else {
+            step
+        };
         self.append_membership(shared, step, out)
     }
 

@@ -36,6 +36,8 @@ pub(crate) struct Cluster {
     pub(crate) held: Vec<Parcel>,
     /// Who hears whom: nodes in different groups do not. Empty: everybody hears everybody.
     pub(crate) groups: Vec<BTreeSet<NodeId>>,
+    /// Kinds of messages that are lost.
+    pub(crate) blocked: BTreeSet<String>,
     /// Nodes whose disk finishes nothing by itself.
     pub(crate) stalled: BTreeSet<NodeId>,
     /// Writes are durable at once.
@@ -75,6 +77,7 @@ impl Cluster {
         let Some(raft) = self.raft(node) else {
             return;
         };
+        let before = raft.status().membership;
         raft.step(now, event, &mut effects);
         raft.check_state();
         for effect in effects.drain() {
@@ -82,7 +85,7 @@ impl Cluster {
             self.execute(node, effect);
         }
         assert_eq!(proposed, 0, "{proposed} proposals were not answered");
-        self.check_commit(node);
+        self.check_commit(node, &before);
     }
 
     fn execute(&mut self, node: NodeId, effect: Effect) {
@@ -377,7 +380,8 @@ impl Cluster {
         }
     }
 
-    fn check_commit(&mut self, node: NodeId) {
+    /// A step may commit by one membership and then append the next.
+    fn check_commit(&mut self, node: NodeId, before: &Membership) {
         let Some(raft) = self.raft(node) else {
             return;
         };
@@ -395,14 +399,16 @@ impl Cluster {
             .iter()
             .map(|(id, member)| (*id, &member.disk))
             .collect();
-        let (committed, membership) = (status.committed, &status.membership);
-        self.checks.commits(node, committed, membership, &disks);
+        let in_force = [before, &status.membership];
+        self.checks
+            .commits(node, status.committed, in_force, &disks);
     }
 
     /// Whether the network is cut between the ends of `parcel`.
     fn is_cut(&self, parcel: &Parcel) -> bool {
         let group_of = |node| self.groups.iter().position(|group| group.contains(&node));
-        !self.groups.is_empty() && group_of(parcel.from()) != group_of(parcel.to())
+        let is_apart = group_of(parcel.from()) != group_of(parcel.to());
+        self.blocked.contains(&parcel.kind()) || !self.groups.is_empty() && is_apart
     }
 
     fn role(&mut self, node: NodeId) -> RoleName {

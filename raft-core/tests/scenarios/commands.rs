@@ -10,10 +10,12 @@
 //! | `campaign 1`, `elect 1` | asks node 1 for an election; and lets it win |
 //! | `propose 1 a b` | proposes commands at node 1 |
 //! | `change 1 voter=4 learner=5 promote=4 demote=2 remove=3 [since=1.1]`, `change 1 abort` | asks node 1 to change the membership |
+//! | `change 1 readdress=2` | node 2 is reached at another address from now on |
 //! | `transfer 1 [to=2]` | asks node 1 to hand leadership over, to the best without a target |
 //! | `read 1` | asks node 1 for a linearizable read |
 //! | `deliver [KIND] [from=1] [to=2,3] [count=1]` | delivers what is on its way now, in the order it was sent |
 //! | `drop`, `duplicate`, `hold` | does that to the same choice of messages; `release` lets the held ones go on |
+//! | `block KIND`, `unblock` | loses every message of this kind from now on, until then |
 //! | `persist 1,2 [count=1]` | makes the oldest writes durable, without a count all |
 //! | `stall 1`, `unstall 1` | the disk of node 1 finishes nothing until then, except by `persist` |
 //! | `apply 1` | lets a slow state machine apply what it was given |
@@ -28,7 +30,7 @@
 //! | `unreachable 1 2` | tells node 1 that what it sent to node 2 may be lost |
 //! | `snapshot 1` | freezes the state machine of node 1 |
 //! | `inject vote from=3 to=1 term=1 last=4.1` | delivers a message that nobody sent; a `snapshot` is the newest of its sender |
-//! | `status [1,2]`, `log 1`, `state 1`, `messages` | shows what its name says |
+//! | `status [1,2]`, `log 1`, `state 1`, `members 1`, `messages` | shows what its name says |
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -106,6 +108,10 @@ impl Teller {
                 let chosen = self.choose(command);
                 self.cluster.held.extend(chosen);
             }
+            "block" => {
+                self.cluster.blocked.insert(command.word(0).to_owned());
+            }
+            "unblock" => self.cluster.blocked.clear(),
             "release" => {
                 let held = std::mem::take(&mut self.cluster.held);
                 self.cluster.pool.extend(held);
@@ -162,6 +168,10 @@ impl Teller {
             "log" => self.each(command, |world, node| {
                 let log = world.member(node).disk.with_queue().log;
                 world.see(format!("{node}: {}", print::contents(&log)));
+            }),
+            "members" => self.each(command, |world, node| {
+                let shown = world.raft(node).map(|raft| print::members(&raft.status()));
+                world.see(format!("{node}: {}", shown.unwrap_or("down".to_owned())));
             }),
             "state" => self.each(command, |world, node| {
                 let commands = world.member(node).machine.commands.join(" ");
@@ -248,6 +258,7 @@ impl Teller {
                     "promote" => change.promote(node),
                     "demote" => change.demote(node),
                     "remove" => change.remove(node),
+                    "readdress" => change.set_address(node, format!("{address}-moved")),
                     other => panic!("what is a change of {other}?"),
                 };
             }

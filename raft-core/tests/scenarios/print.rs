@@ -230,6 +230,16 @@ pub(crate) fn status(status: &RaftStatus, disk: &Disk) -> String {
     )
 }
 
+/// The membership in force, where it stands in the log, and where everybody is reached.
+pub(crate) fn members(status: &RaftStatus) -> String {
+    let members = status.membership.members().iter();
+    let reached: Vec<String> = members
+        .map(|(id, member)| format!("{id}@{}", member.address))
+        .collect();
+    let (at, membership) = (status.membership_at, &status.membership);
+    format!("membership of {at}: {membership} ({})", reached.join(", "))
+}
+
 fn peers(status: &RaftStatus) -> String {
     if status.peers.is_empty() {
         return String::new();
@@ -265,6 +275,7 @@ pub(crate) fn refusal(reason: &Refusal) -> String {
         Refusal::TooLarge { bytes, bytes_max } => {
             format!("too large: {bytes} bytes, at most {bytes_max}")
         }
+        Refusal::Transferring(to) => format!("leadership is being handed over to {to}"),
         Refusal::TimedOut => "timed out".to_owned(),
         other => format!("{other:?}"),
     }

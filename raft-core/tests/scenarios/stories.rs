@@ -155,6 +155,60 @@ stories! {
         the_whole_group_may_lose_power
         what_was_acknowledged_is_there
     }
+
+    membership {
+        a_change_goes_on_under_another_leader
+        a_change_is_given_up
+        a_change_may_depend_on_what_was_seen
+        a_change_that_makes_no_sense_is_refused
+        a_demoted_voter_goes_on_as_a_learner
+        a_joint_leader_needs_both_majorities
+        a_leader_that_cannot_hand_over_leads_without_a_vote
+        a_leader_that_is_demoted_hands_over_first
+        a_leader_that_is_removed_hands_over_first
+        a_learner_counts_nowhere
+        a_learner_is_promoted_when_it_has_caught_up
+        a_learner_votes_when_it_is_asked
+        a_new_leader_takes_no_step_before_it_commits
+        a_new_voter_does_not_depose_the_leader
+        a_new_voter_learns_first
+        a_node_of_no_group_stays_passive
+        a_removed_node_does_not_disturb
+        a_restart_finds_the_membership_in_the_log
+        a_second_change_is_refused
+        a_snapshot_carries_a_change_under_way
+        a_snapshot_carries_the_membership
+        a_truncated_membership_is_not_in_force
+        an_address_changes_without_a_vote
+        joint_consensus_commits_with_both_majorities
+        joint_consensus_elects_with_both_majorities
+        joint_consensus_reads_with_both_majorities
+        no_change_before_a_commit_of_this_term
+        one_voter_leaves_in_a_single_step
+        removing_a_silent_voter_commits_what_waited
+        several_voters_are_replaced_at_once
+        the_next_leader_leaves_joint_consensus
+        two_leaders_cannot_both_change_the_group
+        who_comes_back_begins_anew
+        who_is_slow_to_catch_up_begins_another_round
+        who_is_voted_out_may_still_be_needed
+    }
+
+    transfer {
+        a_change_waits_for_a_transfer
+        a_late_order_does_no_harm
+        a_lost_order_is_repeated
+        a_quick_return_ends_a_transfer
+        an_order_of_an_earlier_term_is_ignored
+        another_leader_than_was_meant_is_told
+        leadership_goes_to_the_best_voter
+        leadership_goes_to_who_is_named
+        one_transfer_at_a_time
+        proposals_are_refused_until_a_transfer_ends
+        stepping_down_ends_a_transfer
+        the_target_catches_up_first
+        who_cannot_lead_is_refused
+    }
 }
 
 fn tell(chapter: &str, name: &str) {
