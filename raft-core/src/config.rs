@@ -18,6 +18,14 @@ pub struct Config {
     /// A leader whose own disk has not finished a write for this long gives up its leadership.
     /// Default 2 s, at least the election timeout.
     pub disk_stall_timeout: Duration,
+    /// Whether [lease reads](crate::node::ReadMode::Lease) are served without messages. Default
+    /// off: they trust every clock of the group to keep [`Config::clock_drift_max_percent`], and
+    /// restarted nodes to keep silent for an election timeout, which slows some elections down.
+    /// Must be the same on all members, and changed only while all of them are stopped.
+    pub lease_reads: bool,
+    /// How much faster or slower than true time a clock may run, in percent. Default 10, which no
+    /// working clock comes near. Only lease reads depend on it.
+    pub clock_drift_max_percent: u32,
     /// The largest command, in bytes. Default 16 MiB. Larger proposals are refused.
     pub entry_bytes_max: usize,
     /// An append message takes entries up to this many bytes, and always at least one entry.
@@ -60,6 +68,8 @@ impl Default for Config {
             heartbeat_interval: Duration::from_millis(50),
             election_timeout: Duration::from_millis(300),
             disk_stall_timeout: Duration::from_secs(2),
+            lease_reads: false,
+            clock_drift_max_percent: 10,
             entry_bytes_max: 16 * MIB,
             append_bytes_max: MIB,
             in_flight_messages_max: 64,
@@ -101,6 +111,11 @@ impl Config {
                 "disk_stall_timeout ({:?}) must be at least election_timeout ({:?})",
                 self.disk_stall_timeout, self.election_timeout
             ));
+        }
+        if self.clock_drift_max_percent > 40 {
+            return fail(
+                "clock_drift_max_percent must be at most 40: no lease would be left".into(),
+            );
         }
         if self.entry_bytes_max > ENTRY_BYTES_LIMIT {
             return fail(format!(

@@ -48,7 +48,8 @@ impl Raft {
         match &mut self.role {
             Role::Leader(leader) => leader.on_unreachable(peer),
             Role::Follower(follower) if follower.leader == Some(peer) => {
-                if follower.heard.take().is_some() {
+                // A promise is not forgotten with a connection.
+                if !shared.config.lease_reads && follower.heard.take().is_some() {
                     let most = shared.config.heartbeat_interval / HINT_HURRY;
                     let soon = shared.now + shared.timers.within(most);
                     shared.timers.hasten(Timer::Election, soon);
@@ -138,6 +139,9 @@ impl Raft {
     /// least election timeout, so the candidate is cut off, or removed (thesis §4.2.3). The leader
     /// itself may ask: it has lost its term, we have not noticed yet.
     pub(super) fn hears_a_leader_other_than(&self, candidate: NodeId) -> bool {
+        if self.shared.is_bound_against(candidate) {
+            return true;
+        }
         match &self.role {
             Role::Leader(_) => true, // A leader without a quorum steps down by itself.
             Role::Follower(follower) => {
@@ -178,8 +182,15 @@ impl Raft {
 
     /// The leader wants us to lead at once (thesis §3.10). Only a voter can (RULES 14).
     pub(super) fn on_timeout_now(&mut self, from: NodeId, out: &mut Effects) {
-        if self.leader() == Some(from) && from != self.shared.id && self.shared.may_campaign() {
+        if self.leader() != Some(from) || from == self.shared.id {
+            return;
+        }
+        // With the order the leader gives up its lease, and so the promises that others made it.
+        let promise = self.shared.promise.take();
+        if self.shared.may_campaign() {
             self.become_candidate(true, out);
+        } else {
+            self.shared.promise = promise;
         }
     }
 

@@ -24,6 +24,11 @@ pub enum Event {
     /// Linearizable reads were asked for here. Each is answered by
     /// [`super::Effect::ReadReady`] or [`super::Effect::ReadFailed`].
     ReadsRequested(Vec<ReadId>),
+    /// Like [`Event::ReadsRequested`], but a leader with a lease answers at once.
+    LeaseReadsRequested(Vec<ReadId>),
+    /// Somebody waits until the state machine has applied through this index, whoever leads.
+    /// Answered like [`Event::ReadsRequested`].
+    AppliedAwaited(Vec<ReadId>, LogIndex),
     /// The state machine has applied everything through this index.
     Applied(LogIndex),
     /// Entries that [`super::Effect::Fetch`] asked for: from the start of its range on, at least

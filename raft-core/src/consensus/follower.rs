@@ -36,6 +36,7 @@ impl Raft {
         };
         follower.leader = Some(from);
         follower.heard = Some(self.shared.now);
+        self.shared.promise(Some(from));
         Some((follower, &mut self.shared))
     }
 

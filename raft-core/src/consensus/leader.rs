@@ -33,6 +33,10 @@ pub(super) struct Leader {
     time_at_election: ClusterTime,
     /// Until then a missing quorum is forgiven: this process was paused, not the others.
     grace: Timestamp,
+    /// When each of the last rounds was sent, for the lease.
+    pub(super) sent_rounds: VecDeque<(Round, Timestamp)>,
+    /// It has ordered another node to campaign, so promises to it are void.
+    pub(super) has_given_up_lease: bool,
     /// How those who are to get a vote catch up.
     pub(super) catching_up: BTreeMap<NodeId, CatchUp>,
     /// The last membership that was announced as reached.
@@ -68,6 +72,8 @@ impl Leader {
             elected: shared.now,
             time_at_election: shared.log.last_time(),
             grace: shared.now,
+            sent_rounds: VecDeque::new(),
+            has_given_up_lease: false,
             catching_up: BTreeMap::new(),
             settled: shared.memberships.current_at(),
             has_tried_to_yield: false,
@@ -320,6 +326,22 @@ impl Leader {
         self.await_round(shared, Origin::Local(reads), out);
     }
 
+    /// Reads that were asked for here, and may be served by lease. Without one they take the usual
+    /// way.
+    pub(super) fn on_lease_reads(
+        &mut self,
+        shared: &mut Shared,
+        reads: Vec<ReadId>,
+        out: &mut Effects,
+    ) {
+        if self.has_lease(shared) {
+            shared.await_applied(reads, shared.committed);
+            shared.release_reads(out);
+        } else {
+            self.on_reads(shared, reads, out);
+        }
+    }
+
     /// A read that was asked for at another member.
     pub(super) fn on_read_index(
         &mut self,
@@ -373,6 +395,7 @@ impl Leader {
     /// (RULES 28).
     fn start_round(&mut self, shared: &mut Shared, out: &mut Effects) {
         self.round = Round(self.round.0 + 1);
+        self.note_round(shared);
         for (peer, progress) in &self.peers {
             let commit = shared.committed.min(progress.matched);
             shared.send(

@@ -12,6 +12,7 @@ mod event;
 mod follower;
 mod invariants;
 mod leader;
+mod lease;
 mod log_view;
 mod memberships;
 mod pending;
@@ -125,9 +126,12 @@ impl Raft {
             now,
             dropped: 0,
             transfer: None,
+            promise: None,
             halted: false,
         };
         shared.restart_election_timer();
+        // What an earlier life has promised is forgotten: keep silent until it has run out.
+        shared.promise(None);
         Self {
             shared,
             role: Role::Follower(Follower::default()),

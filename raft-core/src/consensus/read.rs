@@ -258,7 +258,7 @@ impl Shared {
         }
     }
 
-    fn await_applied(&mut self, reads: Vec<ReadId>, index: LogIndex) {
+    pub(super) fn await_applied(&mut self, reads: Vec<ReadId>, index: LogIndex) {
         let asked = Asked {
             reads,
             at: self.now,

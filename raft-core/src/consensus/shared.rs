@@ -5,6 +5,7 @@ use std::sync::Arc;
 use super::apply::ApplyQueue;
 use super::compaction::Compaction;
 use super::effect::{Effect, Effects, Fault, Nonsense};
+use super::lease::Promise;
 use super::log_view::LogView;
 use super::memberships::Memberships;
 use super::pending::{Deferred, Pending};
@@ -35,6 +36,8 @@ pub(super) struct Shared {
     pub(super) apply: ApplyQueue,
     pub(super) compaction: Compaction,
     pub(super) reads: Reads,
+    /// What binds this node, if the group reads by lease.
+    pub(super) promise: Option<Promise>,
     /// A transfer of leadership that was begun here.
     pub(super) transfer: Option<Transfer>,
     /// The time of the current step.
@@ -58,6 +61,7 @@ impl Shared {
     /// moves (RULE 7).
     pub(super) fn may_campaign(&self) -> bool {
         self.memberships.is_voter(self.id, self.committed)
+            && !self.is_bound_against(self.id)
             && !self.apply.is_restoring()
             && !self.has_stalled_disk()
     }

@@ -48,7 +48,16 @@ impl Raft {
             Event::Received(message) => self.on_message(message, out),
             Event::Persisted(sequence) => self.on_persisted(sequence, out),
             Event::Proposed(batch) => self.on_proposed(batch, out),
-            Event::ReadsRequested(reads) => self.on_reads_requested(reads, out),
+            Event::ReadsRequested(reads) => self.on_reads_requested(reads, Leader::on_reads, out),
+            Event::LeaseReadsRequested(reads) => {
+                self.on_reads_requested(reads, Leader::on_lease_reads, out);
+            }
+            Event::AppliedAwaited(reads, index) => {
+                if let Some(reads) = self.shared.admit_reads(reads, out) {
+                    self.shared.await_applied(reads, index);
+                    self.shared.release_reads(out);
+                }
+            }
             Event::Applied(index) => self.shared.on_applied(index, out),
             Event::Fetched {
                 reader,
@@ -269,13 +278,18 @@ impl Raft {
         }
     }
 
-    fn on_reads_requested(&mut self, reads: Vec<ReadId>, out: &mut Effects) {
+    fn on_reads_requested(
+        &mut self,
+        reads: Vec<ReadId>,
+        serve: fn(&mut Leader, &mut Shared, Vec<ReadId>, &mut Effects),
+        out: &mut Effects,
+    ) {
         let leader = self.leader();
         let Some(reads) = self.shared.admit_reads(reads, out) else {
             return;
         };
         match &mut self.role {
-            Role::Leader(role) => role.on_reads(&mut self.shared, reads, out),
+            Role::Leader(role) => serve(role, &mut self.shared, reads, out),
             Role::Follower(_) | Role::PreCandidate(_) | Role::Candidate(_) => {
                 self.shared.forward_reads(reads, leader, out);
             }

@@ -100,6 +100,8 @@ impl Leader {
         let matched = self.peers.get(&to).map(|progress| progress.matched);
         if matched == Some(shared.log.last().id.index) {
             shared.transfer = Some(Transfer { to, ordered: true });
+            // For good: the order may arrive long after this transfer was given up.
+            self.has_given_up_lease = true;
             shared.send(to, Body::TimeoutNow, out);
         }
     }

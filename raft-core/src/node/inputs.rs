@@ -16,10 +16,9 @@ use super::request::Request;
 use super::snapshots::SnapshotJob;
 use super::snapshotting::SnapshotResult;
 use super::status::{ReadMode, Status};
-use super::waiting::{ReadResult, Slot};
+use super::waiting::Slot;
 use crate::consensus::Event;
 use crate::entry::Sealed;
-use crate::message::ReadId;
 use crate::snapshot::SnapshotMeta;
 use crate::transport::Inbound;
 
@@ -104,7 +103,7 @@ impl EventLoop {
             return;
         }
         let mut proposals = Vec::with_capacity(requests.len());
-        let mut reads = Vec::new();
+        let (mut reads, mut lease_reads) = (Vec::new(), Vec::new());
         for request in requests.drain(..) {
             match request {
                 Request::Propose(sealed, slot) => self.take_proposal(sealed, slot, &mut proposals),
@@ -113,7 +112,18 @@ impl EventLoop {
                         self.take_proposal(sealed, slot, &mut proposals);
                     }
                 }
-                Request::Read(mode, reply) => reads.extend(self.take_read(mode, reply)),
+                Request::Read(ReadMode::Linearizable, reply) => {
+                    reads.push(self.waiting.read(reply));
+                }
+                Request::Read(ReadMode::Lease, reply) => lease_reads.push(self.waiting.read(reply)),
+                Request::Read(ReadMode::AtLeast(index), reply) => {
+                    let read = self.waiting.read(reply);
+                    self.step(Event::AppliedAwaited(vec![read], index));
+                }
+                Request::Read(ReadMode::Local, reply) => {
+                    // The caller may have gone away.
+                    let _ = reply.send(Ok(self.applied));
+                }
                 Request::Status(reply) => {
                     // The caller may have gone away.
                     let _ = reply.send(Box::new(self.status()));
@@ -130,6 +140,9 @@ impl EventLoop {
         }
         if !reads.is_empty() {
             self.step(Event::ReadsRequested(reads));
+        }
+        if !lease_reads.is_empty() {
+            self.step(Event::LeaseReadsRequested(lease_reads));
         }
     }
 
@@ -170,17 +183,6 @@ impl EventLoop {
         } else {
             self.waiting.propose(slot);
             proposals.push(sealed);
-        }
-    }
-
-    fn take_read(&mut self, mode: ReadMode, reply: oneshot::Sender<ReadResult>) -> Option<ReadId> {
-        match mode {
-            ReadMode::Linearizable => Some(self.waiting.read(reply)),
-            ReadMode::Local => {
-                // The caller may have gone away.
-                let _ = reply.send(Ok(self.applied));
-                None
-            }
         }
     }
 

@@ -2,6 +2,7 @@
 
 use crate::consensus::RaftStatus;
 use crate::hard_state::Identity;
+use crate::id::LogIndex;
 
 /// One consistent view of a node, taken between two steps.
 #[derive(Clone, Debug)]
@@ -47,6 +48,14 @@ pub enum ReadMode {
     /// index, thesis §6.4). Costs one round of messages, shared by all reads that wait together.
     #[default]
     Linearizable,
+    /// As [`ReadMode::Linearizable`], and on a leader that a quorum has answered lately without any
+    /// message, if [`crate::config::Config::lease_reads`] is on. It then trusts the clocks of the
+    /// group not to drift more than is configured, and to go on while the machine sleeps (thesis
+    /// §6.4.1). Everywhere else it is a linearizable read.
+    Lease,
+    /// It sees everything through this index, for instance that of a write whose acknowledgement
+    /// the reader knows of. Costs no message, and may wait.
+    AtLeast(LogIndex),
     /// It sees what this node has applied, however old that is. Costs nothing.
     Local,
 }

@@ -73,6 +73,7 @@ impl Plan {
             .unwrap_or(&3);
         let spares = chance.below(4);
         let slow = chance.coin();
+        let lease_reads = chance.happens(300_000);
         Self {
             seed,
             nodes,
@@ -80,7 +81,10 @@ impl Plan {
             churn,
             transfer,
             length: Duration::from_secs(chance.between(5, 40)),
-            config: config(&mut chance),
+            config: Config {
+                lease_reads,
+                ..config(&mut chance)
+            },
             loss,
             duplication,
             long_delay,

@@ -111,7 +111,12 @@ impl Cluster {
             kind: Kind::Read(read),
         };
         self.clients.waiting.insert(client, operation);
-        self.step(node, Event::ReadsRequested(vec![read]))
+        let event = if self.clients.chance.coin() {
+            Event::LeaseReadsRequested(vec![read])
+        } else {
+            Event::ReadsRequested(vec![read])
+        };
+        self.step(node, event)
     }
 
     pub(super) fn write_applied(

@@ -12,7 +12,7 @@
 //! | `change 1 voter=4 learner=5 promote=4 demote=2 remove=3 [since=1.1]`, `change 1 abort` | asks node 1 to change the membership |
 //! | `change 1 readdress=2` | node 2 is reached at another address from now on |
 //! | `transfer 1 [to=2]` | asks node 1 to hand leadership over, to the best without a target |
-//! | `read 1` | asks node 1 for a linearizable read |
+//! | `read 1 [lease] [at=5]` | asks node 1 for a linearizable read, by lease if it has one, or for one of entry 5 |
 //! | `deliver [KIND] [from=1] [to=2,3] [count=1]` | delivers what is on its way now, in the order it was sent |
 //! | `drop`, `duplicate`, `hold` | does that to the same choice of messages; `release` lets the held ones go on |
 //! | `block KIND`, `unblock` | loses every message of this kind from now on, until then |
@@ -284,7 +284,15 @@ impl Teller {
             self.reads += 1;
             let read = ReadId(self.reads);
             self.cluster.see(format!("{node}: read {}", read.0));
-            self.cluster.step(node, Event::ReadsRequested(vec![read]));
+            let event = match command.pairs.iter().find(|(key, _)| *key == "at") {
+                Some((_, index)) => {
+                    let index = LogIndex::new(index.parse().expect("an index"));
+                    Event::AppliedAwaited(vec![read], index)
+                }
+                None if command.words.contains(&"lease") => Event::LeaseReadsRequested(vec![read]),
+                None => Event::ReadsRequested(vec![read]),
+            };
+            self.cluster.step(node, event);
         }
     }
 
@@ -394,6 +402,7 @@ fn configure(config: &mut Config, field: &str, value: &str) {
         .unwrap_or_else(|_| panic!("`{value}` is no number"));
     match field {
         "snapshot_entries" => config.snapshot_entries = number,
+        "lease_reads" => config.lease_reads = number != 0,
         "snapshot_bytes" => config.snapshot_bytes = number,
         "trailing_entries" => config.trailing_entries = number,
         "in_flight_messages_max" => config.in_flight_messages_max = to_usize(number),

@@ -130,7 +130,11 @@ stories! {
         a_former_leader_refuses_to_answer
         a_late_answer_confirms_nothing
         a_leader_without_a_majority_serves_nothing
+        a_lease_answers_without_messages
         a_lost_question_is_asked_again
+        a_read_may_wait_for_an_entry
+        a_restarted_node_keeps_the_silence_it_may_have_promised
+        a_transfer_gives_the_lease_up
         a_new_leader_serves_the_reads_it_had_forwarded
         a_question_of_an_earlier_term_is_refused
         a_question_that_nobody_answers_times_out
