@@ -35,9 +35,10 @@ pub struct Config {
     pub in_flight_messages_max: usize,
     /// Appends on the way to one follower, in bytes. Default 16 MiB.
     pub in_flight_bytes_max: usize,
-    /// A leader refuses proposals while its uncommitted entries take this many bytes. Default
+    /// A leader refuses proposals while those that are not yet committed, and applied here, take
+    /// this many bytes: it waits for its followers, its disk and its state machine alike. Default
     /// 64 MiB.
-    pub uncommitted_bytes_max: usize,
+    pub unapplied_bytes_max: usize,
     /// The newest entries stay in memory up to this many bytes. Default 32 MiB.
     pub cached_bytes_max: usize,
     /// Entries handed to the state machine and not yet applied, in bytes. Default 8 MiB.
@@ -74,7 +75,7 @@ impl Default for Config {
             append_bytes_max: MIB,
             in_flight_messages_max: 64,
             in_flight_bytes_max: 16 * MIB,
-            uncommitted_bytes_max: 64 * MIB,
+            unapplied_bytes_max: 64 * MIB,
             cached_bytes_max: 32 * MIB,
             applying_bytes_max: 8 * MIB,
             reads_max: 65_536,
@@ -127,7 +128,7 @@ impl Config {
             ("append_bytes_max", self.append_bytes_max),
             ("in_flight_messages_max", self.in_flight_messages_max),
             ("in_flight_bytes_max", self.in_flight_bytes_max),
-            ("uncommitted_bytes_max", self.uncommitted_bytes_max),
+            ("unapplied_bytes_max", self.unapplied_bytes_max),
             ("cached_bytes_max", self.cached_bytes_max),
             ("applying_bytes_max", self.applying_bytes_max),
             ("reads_max", self.reads_max),

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use crate::id::{ChainLink, LogId};
+use crate::id::{ChainLink, LogId, Term};
 use crate::membership::Membership;
 use crate::time::ClusterTime;
 
@@ -34,6 +34,13 @@ pub struct SnapshotMeta {
 }
 
 impl SnapshotMeta {
+    /// Whether the leader of `term` can have such a snapshot: it is of entries that are no newer
+    /// than the term, and its membership is among them.
+    pub fn is_possible_in(&self, term: Term) -> bool {
+        let last = self.header.last.id;
+        last.term <= term && self.header.membership_at.index <= last.index
+    }
+
     /// The last entry whose effect is contained. Snapshots are named by it.
     pub fn id(&self) -> LogId {
         self.header.last.id

@@ -207,13 +207,20 @@ impl Inbox {
     /// Begins to take in a snapshot. May block.
     ///
     /// # Errors
-    /// [`StoreError`] if no snapshot can be written.
+    /// [`StoreError`] if no snapshot can be written, or the sender cannot have such a one.
     pub fn receive_snapshot(
         &self,
         from: NodeId,
         term: Term,
         meta: SnapshotMeta,
     ) -> Result<IncomingSnapshot, StoreError> {
+        // Checked before it is in the store, where the next start would take it for the truth.
+        if !meta.is_possible_in(term) {
+            return Err(StoreError::Misuse {
+                place: format!("node {from}"),
+                detail: format!("{meta} cannot exist in term {term}"),
+            });
+        }
         let sink = self.snapshots.create(&meta.header)?;
         let control = self.control.clone();
         Ok(IncomingSnapshot {

@@ -52,8 +52,7 @@ impl Raft {
             let nonsense = Nonsense::TermTooFar { from, term };
             return self.shared.drop_nonsense(nonsense, out);
         }
-        let header = &meta.header;
-        if header.last.id.term > term || header.membership_at.index > header.last.id.index {
+        if !meta.is_possible_in(term) {
             let claim = "to send a snapshot of what no leader can have committed yet";
             let nonsense = Nonsense::Impossible { from, claim };
             return self.shared.drop_nonsense(nonsense, out);

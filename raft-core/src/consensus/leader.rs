@@ -26,9 +26,9 @@ pub(super) struct Leader {
     pub(super) peers: BTreeMap<NodeId, Progress>,
     pub(super) round: Round,
     unconfirmed: Unconfirmed,
-    /// Proposals not yet committed: the last index and the bytes of each batch.
-    uncommitted: VecDeque<(LogIndex, usize)>,
-    uncommitted_bytes: usize,
+    /// Proposals not yet applied here: the last index and the bytes of each batch.
+    unapplied: VecDeque<(LogIndex, usize)>,
+    unapplied_bytes: usize,
     elected: Timestamp,
     time_at_election: ClusterTime,
     /// Until then a missing quorum is forgiven: this process was paused, not the others.
@@ -67,8 +67,8 @@ impl Leader {
                 .collect(),
             round: Round::default(),
             unconfirmed: Unconfirmed::default(),
-            uncommitted: VecDeque::new(),
-            uncommitted_bytes: 0,
+            unapplied: VecDeque::new(),
+            unapplied_bytes: 0,
             elected: shared.now,
             time_at_election: shared.log.last_time(),
             grace: shared.now,
@@ -134,8 +134,8 @@ impl Leader {
         if entries.is_empty() {
             return;
         }
-        self.uncommitted.push_back((last.id.index, bytes));
-        self.uncommitted_bytes += bytes;
+        self.unapplied.push_back((last.id.index, bytes));
+        self.unapplied_bytes += bytes;
         shared.append(&entries, out);
         self.replicate_to_all(shared, out);
     }
@@ -149,8 +149,8 @@ impl Leader {
             return Some(Refusal::Transferring(transfer.to));
         }
         // The first proposal always passes, however large (RULE 5).
-        let waiting = self.uncommitted_bytes + before;
-        let is_full = waiting > 0 && waiting + bytes > shared.config.uncommitted_bytes_max;
+        let waiting = self.unapplied_bytes + before;
+        let is_full = waiting > 0 && waiting + bytes > shared.config.unapplied_bytes_max;
         is_full.then_some(Refusal::Overloaded)
     }
 
@@ -247,8 +247,14 @@ impl Leader {
             return;
         }
         shared.commit_through(agreed, out);
-        while let Some((_, bytes)) = self.uncommitted.pop_front_if(|(last, _)| *last <= agreed) {
-            self.uncommitted_bytes -= bytes;
+    }
+
+    /// The state machine is done with everything through `applied`: there is room again. What is
+    /// applied here is on this node's disk too, so neither a slow machine nor a slow disk can be
+    /// overrun.
+    pub(super) fn on_applied(&mut self, applied: LogIndex) {
+        while let Some((_, bytes)) = self.unapplied.pop_front_if(|(last, _)| *last <= applied) {
+            self.unapplied_bytes -= bytes;
         }
     }
 
@@ -262,7 +268,9 @@ impl Leader {
         if shared.has_stalled_disk() {
             return Tenure::StepDown; // RULE 7
         }
-        if shared.now.since(deadline) > shared.config.heartbeat_interval {
+        let is_late = shared.now.since(deadline) > shared.config.heartbeat_interval;
+        // Once: a process that is always late would never notice that nobody answers.
+        if is_late && self.quorum_heard(shared) >= Some(self.grace) {
             self.grace = shared.now + shared.config.election_timeout;
         }
         if shared.now >= self.grace && self.has_lost_its_quorum(shared) {
@@ -288,15 +296,20 @@ impl Leader {
 
     /// No quorum of voters was heard within an election timeout (thesis §6.2).
     fn has_lost_its_quorum(&self, shared: &Shared) -> bool {
-        let heard = quorum::agreed(shared.membership(), |voter| {
+        self.quorum_heard(shared)
+            .is_some_and(|heard| shared.now.since(heard) >= shared.config.election_timeout)
+    }
+
+    /// When a quorum was last in contact.
+    fn quorum_heard(&self, shared: &Shared) -> Option<Timestamp> {
+        quorum::agreed(shared.membership(), |voter| {
             if voter == shared.id {
                 return shared.now;
             }
             self.peers
                 .get(&voter)
                 .map_or(Timestamp::ZERO, |progress| progress.heard)
-        });
-        heard.is_some_and(|heard| shared.now.since(heard) >= shared.config.election_timeout)
+        })
     }
 
     pub(super) fn on_heartbeat_reply(
@@ -421,8 +434,8 @@ impl Leader {
         now.max(shared.log.last_time())
     }
 
-    /// Bytes of proposals that are not committed yet.
-    pub(super) fn uncommitted_bytes(&self) -> usize {
-        self.uncommitted_bytes
+    /// Bytes of proposals that are not applied yet.
+    pub(super) fn unapplied_bytes(&self) -> usize {
+        self.unapplied_bytes
     }
 }

@@ -41,8 +41,8 @@ pub struct RaftStatus {
     pub reads_waiting: usize,
     /// Bytes of the entries kept in memory.
     pub cached_bytes: usize,
-    /// On a leader: bytes of proposals that are not committed yet.
-    pub uncommitted_bytes: usize,
+    /// On a leader: bytes of proposals that are not applied yet.
+    pub unapplied_bytes: usize,
     /// On a leader: every follower and learner.
     pub peers: Vec<PeerStatus>,
 }
@@ -111,7 +111,7 @@ impl Raft {
             dropped: shared.dropped,
             reads_waiting: shared.reads.waiting(),
             cached_bytes: shared.log.cached_bytes(),
-            uncommitted_bytes: leader.map_or(0, |leader| leader.uncommitted_bytes()),
+            unapplied_bytes: leader.map_or(0, |leader| leader.unapplied_bytes()),
             peers: peers.collect(),
         }
     }

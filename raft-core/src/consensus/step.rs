@@ -58,7 +58,10 @@ impl Raft {
                     self.shared.release_reads(out);
                 }
             }
-            Event::Applied(index) => self.shared.on_applied(index, out),
+            Event::Applied(index) => {
+                self.shared.on_applied(index, out);
+                self.lead(|leader, _| leader.on_applied(index));
+            }
             Event::Fetched {
                 reader,
                 from: _,

@@ -96,7 +96,7 @@ impl Assembly {
         let clock = Clock::start();
         let outside = Outside {
             clock,
-            gate: Arc::new(ProposalGate::new(config.uncommitted_bytes_max)),
+            gate: Arc::new(ProposalGate::new(config.unapplied_bytes_max)),
             requests: requests_sender,
             entry_bytes_max: config.entry_bytes_max,
             stopping: Arc::clone(stopping),

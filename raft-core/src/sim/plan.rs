@@ -122,7 +122,7 @@ fn config(chance: &mut Chance) -> Config {
         config.applying_bytes_max = usize_between(chance, 1, 500);
     }
     if chance.coin() {
-        config.uncommitted_bytes_max = usize_between(chance, 1, 500);
+        config.unapplied_bytes_max = usize_between(chance, 1, 500);
     }
     config
 }

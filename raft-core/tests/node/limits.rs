@@ -31,7 +31,7 @@ async fn a_command_over_the_limit_is_refused_with_the_limit() {
 #[tokio::test(start_paused = true)]
 async fn too_many_bytes_in_flight_are_overload_and_pass_later() {
     let mut config = Config::default();
-    config.uncommitted_bytes_max = 100;
+    config.unapplied_bytes_max = 100;
     let cluster = Cluster::start_with(3, config, Book::new).await;
     let leader = cluster.leader().await;
     cluster.write(leader, 0..1).await;

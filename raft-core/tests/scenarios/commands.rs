@@ -409,7 +409,7 @@ fn configure(config: &mut Config, field: &str, value: &str) {
         "in_flight_bytes_max" => config.in_flight_bytes_max = to_usize(number),
         "append_bytes_max" => config.append_bytes_max = to_usize(number),
         "entry_bytes_max" => config.entry_bytes_max = to_usize(number),
-        "uncommitted_bytes_max" => config.uncommitted_bytes_max = to_usize(number),
+        "unapplied_bytes_max" => config.unapplied_bytes_max = to_usize(number),
         "applying_bytes_max" => config.applying_bytes_max = to_usize(number),
         "cached_bytes_max" => config.cached_bytes_max = to_usize(number),
         "reads_max" => config.reads_max = to_usize(number),
