@@ -9,6 +9,8 @@ mod failures;
 mod limits;
 mod reading;
 #[cfg(test)]
+mod sessions;
+#[cfg(test)]
 mod snapshots;
 #[cfg(test)]
 mod start;

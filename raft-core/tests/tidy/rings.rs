@@ -39,7 +39,7 @@ const TABLE: &[(Ring, Option<&[Ring]>)] = &[
     ),
     (&["sim"], Some(&[WORDS, CORE, CONTRACTS, &["memory"]])),
     (&["typed"], Some(&[WORDS, CORE, CONTRACTS, SHELL])),
-    (&["sim"], Some(&[WORDS, CORE, CONTRACTS])),
+    (&["sessions"], Some(&[WORDS, CORE, CONTRACTS, SHELL])),
     (&["manual"], Some(&[])),
     (&["lib"], None),
 ];
