@@ -135,6 +135,11 @@ impl MembershipChange {
         }
     }
 
+    /// Whether this gives up another change.
+    pub(crate) fn is_abort(&self) -> bool {
+        self.abort
+    }
+
     /// The membership to append first, in a group where `current`, of entry `at`, is in force.
     ///
     /// # Errors

@@ -5,7 +5,7 @@ use tokio::sync::oneshot;
 use super::error::{ChangeMembershipError, StopReason, TransferLeadershipError};
 use super::event_loop::EventLoop;
 use crate::change::MembershipChange;
-use crate::consensus::{ChangeRefusal, Event, To, TransferError};
+use crate::consensus::{ChangeRefusal, Event, RoleName, To, TransferError};
 use crate::id::{LogId, NodeId};
 
 pub(super) type ChangeResult = Result<LogId, ChangeMembershipError>;
@@ -15,13 +15,21 @@ pub(super) type TransferResult = Result<NodeId, TransferLeadershipError>;
 #[derive(Debug, Default)]
 pub(super) struct Administration {
     /// The change of the step in progress.
-    changing: Option<oneshot::Sender<ChangeResult>>,
+    changing: Option<Changing>,
     /// Changes under way, and the entry each began with.
-    changes: Vec<(LogId, oneshot::Sender<ChangeResult>)>,
+    changes: Vec<(LogId, Changing)>,
     /// The transfer of the step in progress.
     transferring: Option<oneshot::Sender<TransferResult>>,
     /// The transfer under way.
     transfer: Option<oneshot::Sender<TransferResult>>,
+}
+
+/// Who asked for a change.
+#[derive(Debug)]
+struct Changing {
+    reply: oneshot::Sender<ChangeResult>,
+    /// It gives up the ones before.
+    is_abort: bool,
 }
 
 impl EventLoop {
@@ -30,7 +38,8 @@ impl EventLoop {
         change: MembershipChange,
         reply: oneshot::Sender<ChangeResult>,
     ) {
-        self.administration.changing = Some(reply);
+        let is_abort = change.is_abort();
+        self.administration.changing = Some(Changing { reply, is_abort });
         self.step(Event::ChangeRequested(change));
     }
 
@@ -42,32 +51,72 @@ impl EventLoop {
             waiting.transfer = Some(reply);
         }
     }
+
+    /// Stops the node. A leader hands over first; the core ends that within an election timeout.
+    pub(super) fn shut_down(&mut self) {
+        if self.leaving {
+            return;
+        }
+        if self.raft.standing().role != RoleName::Leader {
+            return self.stop_for(StopReason::Shutdown);
+        }
+        self.leaving = true;
+        self.step(Event::TransferRequested(To::Best));
+    }
+
+    pub(super) fn transfer_ended(&mut self, outcome: Result<NodeId, TransferError>) {
+        let answers_caller = self.administration.transferring.is_some();
+        // If another transfer is under way, its end is awaited.
+        let is_over = !matches!(outcome, Err(TransferError::InProgress(_)));
+        let for_shutdown = self.leaving && !answers_caller;
+        if !for_shutdown || is_over {
+            self.administration.transfer_ended(outcome);
+        }
+        if for_shutdown && is_over {
+            self.stop_for(StopReason::Shutdown);
+        }
+    }
 }
 
 impl Administration {
     /// The change of the step in progress has begun, or nothing was changed.
     pub(super) fn change_answered(&mut self, answer: Result<LogId, ChangeRefusal>) {
-        let Some(reply) = self.changing.take() else {
+        let Some(changing) = self.changing.take() else {
             return;
         };
         match answer {
-            Ok(begun) => self.changes.push((begun, reply)),
+            Ok(begun) => self.changes.push((begun, changing)),
             // The caller may have gone away, here and below.
-            Err(refusal) => drop(reply.send(Err(ChangeMembershipError::Refused(refusal)))),
+            Err(refusal) => drop(
+                changing
+                    .reply
+                    .send(Err(ChangeMembershipError::Refused(refusal))),
+            ),
         }
     }
 
     /// The group is what it was to become.
     pub(super) fn settled(&mut self, at: LogId) {
-        for (_, reply) in self.changes.drain(..) {
-            drop(reply.send(Ok(at)));
+        let aborted = self.changes.iter().rposition(|(_, one)| one.is_abort);
+        for (place, (_, changing)) in self.changes.drain(..).enumerate() {
+            let is_given_up = aborted.is_some_and(|abort| place < abort);
+            let answer = if is_given_up {
+                Err(ChangeMembershipError::Aborted { at })
+            } else {
+                Ok(at)
+            };
+            drop(changing.reply.send(answer));
         }
     }
 
     /// The next leader drives the changes on; this node will not hear of their end.
     pub(super) fn leadership_lost(&mut self) {
-        for (begun, reply) in self.changes.drain(..) {
-            drop(reply.send(Err(ChangeMembershipError::LeadershipLost { begun })));
+        for (begun, changing) in self.changes.drain(..) {
+            drop(
+                changing
+                    .reply
+                    .send(Err(ChangeMembershipError::LeadershipLost { begun })),
+            );
         }
     }
 
@@ -80,9 +129,13 @@ impl Administration {
 
     /// The node stops.
     pub(super) fn fail_all(&mut self, reason: &StopReason) {
-        let changes = self.changes.drain(..).map(|(_, reply)| reply);
-        for reply in changes.chain(self.changing.take()) {
-            drop(reply.send(Err(ChangeMembershipError::Stopped(reason.clone()))));
+        let changes = self.changes.drain(..).map(|(_, changing)| changing);
+        for changing in changes.chain(self.changing.take()) {
+            drop(
+                changing
+                    .reply
+                    .send(Err(ChangeMembershipError::Stopped(reason.clone()))),
+            );
         }
         for reply in self
             .transferring

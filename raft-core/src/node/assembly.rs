@@ -182,6 +182,7 @@ impl Outside {
             standing,
             events,
             counters: Counters::default(),
+            leaving: false,
             stopping: self.stopping,
             stop: None,
         };

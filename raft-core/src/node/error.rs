@@ -134,6 +134,12 @@ pub enum ChangeMembershipError {
         /// The entry it began with.
         begun: LogId,
     },
+    /// Somebody gave the change up. Those who had joined already are learners.
+    #[error("the change was given up; the membership is that of entry {at}")]
+    Aborted {
+        /// The membership that is in force.
+        at: LogId,
+    },
     /// The node has stopped, or did so meanwhile. A change that had begun goes on without it.
     #[error("{0}")]
     Stopped(StopReason),

@@ -59,6 +59,8 @@ pub(super) struct EventLoop {
     pub(super) standing: watch::Sender<Standing>,
     pub(super) events: broadcast::Sender<NodeEvent>,
     pub(super) counters: Counters,
+    /// The node hands over and then shuts down.
+    pub(super) leaving: bool,
     /// Tells the threads that nobody waits for them any more.
     pub(super) stopping: Arc<AtomicBool>,
     /// Set when the node must stop, and why: the first reason counts.
@@ -143,7 +145,7 @@ impl EventLoop {
         }
         self.on_requests(&mut batch.requests);
         if batch.deserted {
-            self.stop_for(StopReason::Shutdown);
+            self.shut_down();
         }
         self.sources.batch = batch;
         if self.raft.deadline().is_some_and(|due| due <= self.now) {
@@ -218,7 +220,7 @@ impl Sources {
             _ = inbox.control.recv_many(&mut batch.control, MESSAGES_A_TURN) => {}
             _ = completions.recv_many(&mut batch.completions, MESSAGES_A_TURN) => {}
             _ = inbox.bulk.recv_many(&mut batch.bulk, MESSAGES_A_TURN) => {}
-            taken = requests.recv_many(&mut batch.requests, REQUESTS_A_TURN) => {
+            taken = requests.recv_many(&mut batch.requests, REQUESTS_A_TURN), if !batch.deserted => {
                 batch.deserted = taken == 0;
             }
             () = timer.fire() => {}

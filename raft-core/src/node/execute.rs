@@ -55,7 +55,7 @@ impl EventLoop {
             }
             Effect::ChangeAnswered(answer) => self.administration.change_answered(answer),
             Effect::MembershipSettled { at } => self.administration.settled(at),
-            Effect::TransferEnded(outcome) => self.administration.transfer_ended(outcome),
+            Effect::TransferEnded(outcome) => self.transfer_ended(outcome),
             Effect::StatusChanged(standing) => self.standing_changed(standing),
             Effect::MembershipChanged { at, membership } => {
                 self.membership_changed(at, membership);

@@ -132,7 +132,7 @@ impl EventLoop {
                 Request::Change(change, reply) => self.change_asked(change, reply),
                 Request::Transfer(to, reply) => self.transfer_asked(to, reply),
                 Request::Campaign => self.step(Event::CampaignRequested),
-                Request::Shutdown => self.stop_for(StopReason::Shutdown),
+                Request::Shutdown => self.shut_down(),
             }
         }
         if !proposals.is_empty() {

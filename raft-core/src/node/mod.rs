@@ -42,9 +42,10 @@
 //! # The end
 //!
 //! [`Node::shutdown`], the drop of the last handle, a [fault](StopReason::Fault), or a failure of a
-//! store or the state machine ends a node. Everybody who waits is answered first, with the reason;
-//! then the threads are joined and the stores closed; then [`Node::stopped`] resolves. Dropping the
-//! handles does the same in the background.
+//! store or the state machine ends a node. In the first two cases a leader hands over before.
+//! Everybody who waits is answered first, with the reason; then the threads are joined and the
+//! stores closed; then [`Node::stopped`] resolves. Dropping the handles does the same in the
+//! background.
 //!
 //! [`Effect::Accepted`]: crate::consensus::Effect::Accepted
 //! [`Effect::Send`]: crate::consensus::Effect::Send
@@ -297,8 +298,10 @@ impl Node {
         let _ = self.shared.requests.send(Request::Campaign);
     }
 
-    /// Stops the node, and returns when its threads have ended and its stores are closed. Other
-    /// handles see [`StopReason::Shutdown`]. Stopping twice is fine.
+    /// Stops the node, and returns when its threads have ended and its stores are closed. A leader
+    /// hands over first, so that the others need no election; that takes an election timeout at
+    /// most, whoever can be reached. Other handles see [`StopReason::Shutdown`]. Stopping twice is
+    /// fine.
     ///
     /// # Errors
     /// The reason, if the node had stopped, or stopped meanwhile, for another one.

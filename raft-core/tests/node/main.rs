@@ -7,9 +7,13 @@ mod cluster;
 mod failures;
 #[cfg(test)]
 mod limits;
+#[cfg(test)]
+mod membership;
 mod reading;
 #[cfg(test)]
 mod sessions;
+#[cfg(test)]
+mod shutdown;
 #[cfg(test)]
 mod snapshots;
 #[cfg(test)]
