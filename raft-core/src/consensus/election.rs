@@ -103,6 +103,9 @@ impl Raft {
         let granted = is_new
             && !self.hears_a_leader_other_than(message.from)
             && self.shared.is_up_to_date(last);
+        if is_new && !granted && !self.hears_a_leader_other_than(message.from) {
+            self.campaign_instead();
+        }
         let reply = self
             .shared
             .message(message.from, Body::PreVoteReply { granted });
@@ -113,6 +116,16 @@ impl Raft {
             self.shared.term()
         };
         out.push(Effect::Send(Message { term, ..reply }));
+    }
+
+    /// Another node misses its leader, and so do we, but its log is behind ours: it cannot win, and
+    /// we could. Do not wait for a whole election timeout.
+    fn campaign_instead(&mut self) {
+        if !matches!(self.role, Role::Candidate(_)) && self.shared.may_campaign() {
+            let most = self.shared.config.heartbeat_interval / HINT_HURRY;
+            let soon = self.shared.now + self.shared.timers.within(most);
+            self.shared.timers.hasten(Timer::Election, soon);
+        }
     }
 
     /// Votes at most once a term, for a candidate whose log is at least as complete, and not while

@@ -54,6 +54,7 @@ stories! {
         stepping_down_keeps_the_vote
         timeouts_elect_without_being_asked
         votes_are_counted_once
+        who_cannot_win_hurries_who_can
         votes_may_split
     }
 
