@@ -157,7 +157,8 @@ impl Leader {
     /// Whether every node that is to get a vote has completed a quick round.
     fn have_caught_up(&mut self, shared: &Shared, joining: &[NodeId]) -> bool {
         let mut all = true;
-        for node in joining {
+        // A leader that was voted out, and is to vote again, has its own log.
+        for node in joining.iter().filter(|node| **node != shared.id) {
             let matched = self
                 .peers
                 .get(node)
