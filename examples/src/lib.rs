@@ -1,5 +1,5 @@
 //! The parts of the runnable programs on raft-core: the key-value store `kv` with its server,
-//! client and demonstration, and the benchmark `bench`.
+//! client and demonstration, the benchmark `bench`, and the simulator `simulate`.
 //!
 //! A write's way: [`client::Client::put`] finds the leader and sends a [`protocol::Request`];
 //! the server's [`server::Service`] proposes a [`kv::Command`] to its node; once it is committed,
@@ -15,4 +15,5 @@ pub mod kv;
 pub mod local;
 pub mod protocol;
 pub mod server;
+pub mod simulate;
 pub mod terminal;

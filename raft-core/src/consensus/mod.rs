@@ -38,6 +38,9 @@ pub use recovery::{Recovery, RecoveryError};
 pub use status::{PeerStatus, RaftStatus};
 pub use transfer::To;
 
+#[cfg(feature = "sim")]
+pub(crate) use status::Brief;
+
 use apply::ApplyQueue;
 use compaction::Compaction;
 use pending::Pending;

@@ -73,6 +73,14 @@ pub(crate) struct Brief {
     pub(crate) committed: LogIndex,
     pub(crate) term: crate::id::Term,
     pub(crate) is_leader: bool,
+    pub(crate) role: super::effect::RoleName,
+    pub(crate) last: LogId,
+    /// In the membership in force.
+    pub(crate) is_voter: bool,
+    pub(crate) is_member: bool,
+    pub(crate) is_joint: bool,
+    pub(crate) is_stalled: bool,
+    pub(crate) is_transferring: bool,
 }
 
 impl Raft {
@@ -147,6 +155,13 @@ impl Raft {
             committed: self.shared.committed,
             term: self.shared.term(),
             is_leader: matches!(self.role, Role::Leader(_)),
+            role: self.role.name(),
+            last: self.shared.log.last().id,
+            is_voter: self.shared.membership().is_voter(self.shared.id),
+            is_member: self.shared.membership().contains(self.shared.id),
+            is_joint: self.shared.membership().is_joint(),
+            is_stalled: self.shared.has_stalled_disk(),
+            is_transferring: self.shared.transfer.is_some(),
         }
     }
 

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::chance::Chance;
 use super::machine::Command;
-use crate::id::{LogIndex, NodeId};
+use crate::id::{LogIndex, NodeId, Term};
 use crate::message::ReadId;
 use crate::time::Timestamp;
 
@@ -26,6 +26,8 @@ pub(super) struct Operation {
     /// What it must at least reflect.
     pub(super) floor: LogIndex,
     pub(super) since: Timestamp,
+    /// The newest term of any leader at that time.
+    pub(super) term: Term,
     pub(super) kind: Kind,
 }
 

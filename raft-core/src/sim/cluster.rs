@@ -1,6 +1,6 @@
 //! The world: nodes, network and clients on one timeline, and the loop that runs it.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
 
@@ -11,6 +11,7 @@ use super::driver::SimNode;
 use super::network::Network;
 use super::plan::Plan;
 use super::report::{Report, Violation};
+use super::story::{Arrow, Line, Mark, Story};
 use crate::consensus::{IndexRange, Reader};
 use crate::entry::{Entry, Payload, Sealed};
 use crate::id::{ChainLink, LogId, NodeId, Term};
@@ -33,8 +34,10 @@ pub(super) struct Cluster {
     pub(super) chance: Chance,
     pub(super) checks: Checks,
     pub(super) report: Report,
-    /// The last steps, if somebody will read them.
-    trace: Option<VecDeque<String>>,
+    /// Who began the last change of membership.
+    pub(super) changed_by: Option<NodeId>,
+    /// What happened, if somebody will read it.
+    story: Option<Story>,
 }
 
 /// Something that happens at a time.
@@ -75,6 +78,7 @@ pub(super) struct Way {
     pub(super) to: NodeId,
 }
 
+/// Lines of its story that a violation shows.
 const TRACE_LINES: usize = 400;
 
 impl Cluster {
@@ -104,7 +108,8 @@ impl Cluster {
                 nodes: plan.nodes,
                 ..Report::default()
             },
-            trace: None,
+            changed_by: None,
+            story: None,
             plan,
         };
         for id in ids {
@@ -126,36 +131,56 @@ impl Cluster {
     }
 
     /// Runs to the end. A violation is run again, to tell its story.
-    pub(super) fn run(self) -> Result<Report, Box<Violation>> {
+    pub(super) fn run(mut self) -> Result<Report, Box<Violation>> {
         let plan = self.plan.clone();
-        match self.run_guarded() {
-            Ok(report) => Ok(report),
-            Err(found) => {
-                let trace = Some(VecDeque::new());
-                let again = Self {
-                    trace,
-                    ..Self::new(plan)
-                };
-                match again.run_guarded() {
-                    Err(told) => Err(told),
-                    Ok(_) => Err(Box::new(Violation {
-                        property: "determinism",
-                        detail: format!("a second run does not show: {}", found.detail),
-                        ..*found
-                    })),
-                }
-            }
+        let Err(found) = self.run_guarded() else {
+            return Ok(self.report);
+        };
+        match Self::new(plan).run_told(TRACE_LINES).0 {
+            Err(told) => Err(told),
+            Ok(_) => Err(Box::new(Violation {
+                property: "determinism",
+                detail: format!("a second run does not show: {}", found.detail),
+                ..*found
+            })),
         }
     }
 
-    fn run_guarded(mut self) -> Result<Report, Box<Violation>> {
+    /// Runs to the end, and keeps the last lines of the story.
+    pub(super) fn run_told(mut self, lines_max: usize) -> (Result<Report, Box<Violation>>, Story) {
+        let nodes: Vec<NodeId> = self.nodes.keys().copied().collect();
+        self.story = Some(Story::new(nodes.clone(), lines_max));
+        let outcome = self.run_guarded();
+        let story = self.story.take();
+        let story = story.unwrap_or_else(|| Story::new(nodes, lines_max));
+        let outcome = match outcome {
+            Ok(()) => Ok(self.report),
+            Err(mut violation) => {
+                let skipped = story.lines.len().saturating_sub(TRACE_LINES);
+                let last = story.lines.iter().skip(skipped);
+                violation.trace = last.map(ToString::to_string).collect();
+                Err(violation)
+            }
+        };
+        (outcome, story)
+    }
+
+    fn run_guarded(&mut self) -> Result<(), Box<Violation>> {
         let outcome = catch_unwind(AssertUnwindSafe(|| self.run_phases()));
         let broken = match outcome {
             Ok(Ok(())) => {
                 self.report.time = self.now.since(Timestamp::ZERO);
                 self.report.committed = self.checks.committed().get();
                 self.report.elections = self.checks.elections();
-                return Ok(self.report);
+                let network = &self.network;
+                for (what, count) in [
+                    ("messages lost", network.lost),
+                    ("messages repeated", network.repeated),
+                    ("messages delayed", network.delayed),
+                ] {
+                    self.report.counts.insert(what, count);
+                }
+                return Ok(());
             }
             Ok(Err(broken)) => broken,
             Err(panic) => Broken {
@@ -168,7 +193,7 @@ impl Cluster {
             at: self.now.since(Timestamp::ZERO),
             property: broken.property,
             detail: broken.detail,
-            trace: self.trace.take().map(Vec::from).unwrap_or_default(),
+            trace: Vec::new(),
         }))
     }
 
@@ -206,12 +231,28 @@ impl Cluster {
         *self.report.counts.entry(what).or_default() += 1;
     }
 
-    pub(super) fn tell(&mut self, line: impl FnOnce() -> String) {
-        if let Some(trace) = &mut self.trace {
-            if trace.len() == TRACE_LINES {
-                trace.pop_front();
-            }
-            trace.push_back(format!("{} {}", self.now, line()));
+    pub(super) fn tell(&mut self, node: Option<NodeId>, mark: Mark, text: impl FnOnce() -> String) {
+        if let Some(story) = &mut self.story {
+            story.tell(Line {
+                at: self.now,
+                node,
+                mark,
+                text: text(),
+            });
+        }
+    }
+
+    /// A message sets out: to arrive after `after`, or never.
+    pub(super) fn draw(&mut self, message: &Message, after: Option<Duration>) {
+        if let Some(story) = &mut self.story {
+            story.draw(Arrow {
+                from: message.from,
+                to: message.to,
+                sent: self.now,
+                arrives: after.map(|after| self.now + after),
+                name: message.body.name(),
+                text: format!("in term {}: {:?}", message.term, message.body),
+            });
         }
     }
 }

@@ -4,9 +4,10 @@ use std::collections::VecDeque;
 
 use super::chance::Chance;
 use super::machine::Machine;
+use super::situation::Situation;
 use crate::config::Config;
 use crate::consensus::{IndexRange, Recovery, RecoveryError, Sequence, Write};
-use crate::entry::Entry;
+use crate::entry::{Entry, Payload};
 use crate::hard_state::HardState;
 use crate::id::{ChainLink, LogId, LogIndex};
 use crate::snapshot::SnapshotMeta;
@@ -60,24 +61,54 @@ impl Disk {
 
     /// The power goes. Of what was not synced, some prefix may have reached the disk, torn
     /// anywhere between two records; term and vote of the batch may be there before its entries.
-    pub(super) fn crash(&mut self, chance: &mut Chance) {
+    pub(super) fn crash(&mut self, chance: &mut Chance) -> Lost {
         let mut lost: Vec<Write> = self.queue.drain(..).collect();
+        let before = lost.len();
+        let mut told = Lost {
+            had_entries: lost.iter().any(|write| !write.append.is_empty()),
+            had_vote: lost
+                .iter()
+                .any(|write| write.hard_state.is_some_and(|state| state.vote.is_some())),
+            ..Lost::default()
+        };
         self.syncing = 0;
         lost.truncate(usize::try_from(chance.below(lost.len() as u64 + 1)).unwrap_or(0));
         if chance.coin()
             && let Some(hard_state) = lost.iter().rev().find_map(|write| write.hard_state)
         {
             self.durable.hard_state = hard_state;
+            told.has_early_hard_state = lost.len() > 1;
             for write in &mut lost {
                 write.hard_state = None;
             }
         }
         if let Some(torn) = lost.last_mut() {
             let kept = chance.below(torn.append.len() as u64 + 1);
+            told.is_torn = kept > 0 && kept < torn.append.len() as u64;
             torn.append.truncate(usize::try_from(kept).unwrap_or(0));
         }
+        told.kept_writes = lost.len();
+        told.lost_writes = before - lost.len();
         for write in lost {
             self.durable.perform(&write);
+        }
+        told
+    }
+
+    /// What a truncation at `from` removes.
+    pub(super) fn suffix(&self, from: LogIndex) -> Suffix {
+        let stored = self.durable.entries.iter();
+        let queued = self.queue.iter().flat_map(|write| &write.append);
+        let is_in = |entry: &&Entry| entry.index() >= from;
+        let is_unsynced = queued.clone().any(|entry| is_in(&entry));
+        let removed: Vec<&Entry> = stored.chain(queued).filter(is_in).collect();
+        let first = removed.first().map(|entry| entry.term());
+        Suffix {
+            spans_terms: removed.iter().any(|entry| Some(entry.term()) != first),
+            has_membership: removed
+                .iter()
+                .any(|entry| matches!(entry.payload(), Payload::Membership { .. })),
+            is_unsynced,
         }
     }
 
@@ -169,6 +200,12 @@ impl Image {
 
     fn recover(&mut self, config: &Config) -> Result<Recovered, RecoveryError> {
         let snapshot = self.snapshots.last().cloned();
+        let mut starts = Vec::new();
+        if snapshot.is_some() {
+            starts.push(Situation::StartedFromSnapshot);
+        } else if self.entries.is_empty() {
+            starts.push(Situation::StartedAsStranger);
+        }
         if let Some((meta, _)) = &snapshot {
             let last = meta.header.last;
             let is_there = self
@@ -176,6 +213,7 @@ impl Image {
                 .is_some_and(|entry| entry.id() == last.id)
                 || self.purged.id.index >= last.id.index;
             if !is_there {
+                starts.push(Situation::StartedBehindSnapshot);
                 self.purge(last);
             }
         }
@@ -192,6 +230,7 @@ impl Image {
             recovery,
             applied,
             machine,
+            starts,
         })
     }
 
@@ -237,10 +276,32 @@ impl Image {
     }
 }
 
+/// What a crash did to the writes that were not synced.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Lost {
+    pub(super) had_entries: bool,
+    pub(super) had_vote: bool,
+    pub(super) is_torn: bool,
+    pub(super) has_early_hard_state: bool,
+    pub(super) kept_writes: usize,
+    pub(super) lost_writes: usize,
+}
+
+/// What a truncation removes.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Suffix {
+    pub(super) spans_terms: bool,
+    pub(super) has_membership: bool,
+    /// Some of it is only on its way to the disk.
+    pub(super) is_unsynced: bool,
+}
+
 /// What a node starts from.
 #[derive(Debug)]
 pub(super) struct Recovered {
     pub(super) recovery: Recovery,
     pub(super) applied: LogIndex,
     pub(super) machine: Machine,
+    /// What is remarkable about it.
+    pub(super) starts: Vec<Situation>,
 }

@@ -9,6 +9,8 @@ use super::cluster::{Cluster, Happening, Own, Way};
 use super::disk::{Disk, Image};
 use super::machine::Machine;
 use super::plan::Plan;
+use super::situation::Situation;
+use super::story::Mark;
 use crate::consensus::{Effect, Effects, Event, Raft, RoleName, Setup, Write};
 use crate::entry::Entry;
 use crate::id::{GroupId, LogIndex, NodeId, Term};
@@ -78,6 +80,7 @@ impl Cluster {
             property: "recovery",
             detail: format!("node {id} cannot start: {error}"),
         })?;
+        let starts = recovered.starts;
         node.life += 1;
         node.machine = recovered.machine;
         node.busy_until = now;
@@ -96,7 +99,10 @@ impl Cluster {
             recovered.applied,
             local,
         ));
-        self.tell(|| format!("{id}: starts"));
+        self.tell(Some(id), Mark::Fault, || "starts".to_owned());
+        for situation in starts {
+            self.meet(situation);
+        }
         self.wake_when_due(id);
         Ok(())
     }
@@ -105,10 +111,12 @@ impl Cluster {
         let Some(node) = self.nodes.get_mut(&id) else {
             return;
         };
-        if node.raft.take().is_none() {
+        let Some(raft) = node.raft.take() else {
             return;
-        }
-        node.disk.crash(&mut self.chance);
+        };
+        let lost = node.disk.crash(&mut self.chance);
+        let was_paused = node.paused_until > self.now;
+        let was_restoring = node.restores > 0;
         node.writes.clear();
         node.paused_until = Timestamp::ZERO;
         self.release_held(id);
@@ -121,7 +129,14 @@ impl Cluster {
                 self.schedule(after, Happening::Own(other, life, Own::PeerLost(id)));
             }
         }
-        self.tell(|| format!("{id}: crashes"));
+        self.observe_crash(&raft.status_brief(), lost);
+        if was_paused {
+            self.meet(Situation::CrashedWhilePaused);
+        }
+        if was_restoring {
+            self.meet(Situation::CrashedWhileRestoring);
+        }
+        self.tell(Some(id), Mark::Fault, || "crashes".to_owned());
         self.abandon(id);
     }
 
@@ -135,7 +150,7 @@ impl Cluster {
     /// One step of one node, and everything that follows from it at once.
     pub(super) fn step(&mut self, id: NodeId, event: Event) -> Result<(), Broken> {
         let now = self.now;
-        self.tell(|| format!("{id}: {}", brief(&event)));
+        self.tell(Some(id), Mark::Event, || brief(&event));
         let Some(node) = self.nodes.get_mut(&id) else {
             return Ok(());
         };
@@ -143,6 +158,13 @@ impl Cluster {
             return Ok(());
         };
         let (before, mut effects) = (raft.status_brief(), Effects::new());
+        let seen = self.observe_event(&before, &event);
+        let Some(node) = self.nodes.get_mut(&id) else {
+            return Ok(());
+        };
+        let Some(raft) = node.raft.as_mut() else {
+            return Ok(());
+        };
         let membership = raft.membership();
         raft.step(node.clock.local(now), event, &mut effects);
         raft.check_state();
@@ -157,7 +179,9 @@ impl Cluster {
         if after.is_leader && after.committed > before.committed {
             self.check_quorum_on_disk(id, after.committed, &membership)?;
         }
-        for effect in effects.drain() {
+        let effects: Vec<Effect> = effects.drain().collect();
+        self.observe_step(id, seen, (&before, &after), &effects);
+        for effect in effects {
             self.execute(id, effect)?;
         }
         self.wake_when_due(id);
@@ -188,7 +212,7 @@ impl Cluster {
 
     fn execute(&mut self, id: NodeId, effect: Effect) -> Result<(), Broken> {
         let life = self.nodes.get(&id).map_or(0, |node| node.life);
-        self.tell(|| format!("{id}:     {effect:?}"));
+        self.tell(Some(id), Mark::Effect, || format!("{effect:?}"));
         match effect {
             Effect::Persist(write) => self.persist(id, life, write),
             Effect::Send(message) => self.send(&message),
@@ -256,7 +280,9 @@ impl Cluster {
                 self.forget_writes(id);
             }
             Effect::StatusChanged(standing) => {
-                self.tell(|| format!("{id}: {} of {}", standing.role.as_str(), standing.term));
+                self.tell(Some(id), Mark::Role, || {
+                    format!("{} of {}", standing.role.as_str(), standing.term)
+                });
                 if standing.role == RoleName::Leader {
                     self.aim_crash(id);
                 }
@@ -319,6 +345,9 @@ impl Cluster {
         if self.faults_go_on() && self.chance.happens(self.plan.disk_stall) {
             self.count("disk stalls");
             after = self.chance.duration(high, Duration::from_secs(4));
+            if after > self.plan.config.disk_stall_timeout {
+                self.meet(Situation::DiskStalled);
+            }
         }
         self.schedule(after, Happening::Own(id, life, Own::Synced));
     }
@@ -330,7 +359,12 @@ impl Cluster {
         self.checks.leaves(message, sender.disk.durable())?;
         let (from, to) = (message.from, message.to);
         let is_vote = matches!(message.body, Body::VoteReply { granted: true });
-        for delay in self.network.delays(&self.plan, from, to) {
+        let delays = self.network.delays(&self.plan, from, to);
+        if delays.is_empty() {
+            self.draw(message, None);
+        }
+        for delay in delays {
+            self.draw(message, Some(delay));
             self.schedule(delay, Happening::Deliver(message.clone()));
         }
         if is_vote {
@@ -356,6 +390,8 @@ impl Cluster {
                 self.schedule(after, arrives);
             }
             None => {
+                self.count("snapshots lost");
+                self.meet(Situation::SnapshotLost);
                 let failed = Own::SnapshotOutcome(to, None);
                 self.schedule(after, Happening::Own(from, life, failed));
             }
@@ -463,7 +499,7 @@ impl Cluster {
                     .nodes
                     .get(&id)
                     .map_or(index, |node| node.machine.applied());
-                self.read_answered(client, at)?;
+                self.read_answered(id, client, at)?;
             }
         }
         Ok(())

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::check::Broken;
 use super::cluster::{Cluster, Happening};
+use super::story::Mark;
 use crate::change::MembershipChange;
 use crate::consensus::{Event, To};
 use crate::id::NodeId;
@@ -28,8 +29,9 @@ impl Cluster {
         }
         if self.chance.happens(self.plan.partition) {
             self.count("partitions");
-            self.tell(|| "the network is cut".to_owned());
+            self.tell(None, Mark::Fault, || "the network is cut".to_owned());
             self.network.cut_some(&ids);
+            self.observe_cut();
             let heals = self
                 .chance
                 .duration(Duration::ZERO, 10 * self.plan.config.election_timeout);
@@ -37,6 +39,7 @@ impl Cluster {
         }
         if self.chance.happens(self.plan.pause) {
             self.count("pauses");
+            self.tell(Some(victim), Mark::Fault, || "is paused".to_owned());
             let length = self
                 .chance
                 .duration(Duration::ZERO, 5 * self.plan.config.election_timeout);
@@ -44,6 +47,7 @@ impl Cluster {
             if let Some(node) = self.nodes.get_mut(&victim) {
                 node.paused_until = node.paused_until.max(until);
             }
+            self.observe_pause(victim);
             self.schedule_at(until, Happening::Resume(victim));
         }
         if self.chance.happens(self.plan.churn) {
@@ -123,6 +127,6 @@ impl Cluster {
         for id in ids {
             self.schedule(Duration::ZERO, Happening::Restart(id));
         }
-        self.tell(|| "faults end".to_owned());
+        self.tell(None, Mark::Fault, || "faults end".to_owned());
     }
 }

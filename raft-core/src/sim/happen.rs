@@ -6,6 +6,8 @@ use super::check::Broken;
 use super::cluster::{Cluster, Happening, Own, Way};
 use super::driver::SimNode;
 use super::machine::Machine;
+use super::situation::Situation;
+use super::story::Mark;
 use crate::consensus::Event;
 use crate::id::{NodeId, Term};
 use crate::snapshot::SnapshotMeta;
@@ -17,6 +19,10 @@ impl Cluster {
             return Ok(());
         }
         match happening {
+            Happening::Deliver(message) if self.is_down(message.to) => {
+                self.meet(Situation::MessageToTheDead);
+                Ok(())
+            }
             Happening::Deliver(message) => self.step(message.to, Event::Received(message)),
             Happening::Own(id, life, own) if self.lives(id, life) => self.own(id, life, own),
             Happening::Own(..) => Ok(()), // Of a life that has ended.
@@ -24,20 +30,29 @@ impl Cluster {
                 self.snapshot_arrives(way, term, *snapshot)
             }
             Happening::Restart(id) => {
-                let is_down = self.nodes.get(&id).is_some_and(|node| node.raft.is_none());
-                if is_down { self.start(id) } else { Ok(()) }
+                if self.is_down(id) {
+                    self.start(id)
+                } else {
+                    Ok(())
+                }
             }
             Happening::Resume(id) => {
                 self.release_held(id);
+                self.tell(Some(id), Mark::Fault, || "goes on after a pause".to_owned());
                 Ok(())
             }
             Happening::Faults => self.draw_faults(),
             Happening::HealPartition => {
                 self.network.heal();
+                self.tell(None, Mark::Fault, || "the network heals".to_owned());
                 Ok(())
             }
             Happening::ClientTurn(client) => self.client_turn(client),
         }
+    }
+
+    fn is_down(&self, id: NodeId) -> bool {
+        self.nodes.get(&id).is_some_and(|node| node.raft.is_none())
     }
 
     /// Something that a node brought about in this life.
@@ -87,6 +102,7 @@ impl Cluster {
     ) -> Result<(), Broken> {
         let Way { from, life, to } = way;
         let Some(node) = self.nodes.get_mut(&to).filter(|node| node.raft.is_some()) else {
+            self.meet(Situation::SnapshotToTheDead);
             let lost = Own::SnapshotOutcome(to, None);
             self.schedule(Duration::ZERO, Happening::Own(from, life, lost));
             return Ok(());

@@ -16,13 +16,18 @@ mod faults;
 mod happen;
 mod machine;
 mod network;
+mod observe;
 mod plan;
 mod recovery;
 mod report;
+mod situation;
+mod story;
 mod workload;
 
 pub use plan::Plan;
-pub use report::{Report, Violation};
+pub use report::{FAULTS, Report, Violation};
+pub use situation::{Situation, Situations};
+pub use story::{Arrow, Line, Mark, Story};
 
 use cluster::Cluster;
 
@@ -33,3 +38,27 @@ use cluster::Cluster;
 pub fn run(seed: u64) -> Result<Report, Box<Violation>> {
     Cluster::new(Plan::from_seed(seed)).run()
 }
+
+/// A run together with its story.
+#[derive(Clone, Debug)]
+pub struct Replay {
+    /// What the seed stands for.
+    pub plan: Plan,
+    /// How it ended.
+    pub outcome: Result<Report, Box<Violation>>,
+    /// What happened, the last million lines at most.
+    pub story: Story,
+}
+
+/// Runs the life of `seed` again, and writes everything down.
+pub fn replay(seed: u64) -> Replay {
+    let plan = Plan::from_seed(seed);
+    let (outcome, story) = Cluster::new(plan.clone()).run_told(STORY_LINES_MAX);
+    Replay {
+        plan,
+        outcome,
+        story,
+    }
+}
+
+const STORY_LINES_MAX: usize = 1_000_000;

@@ -14,6 +14,9 @@ pub(super) struct Network {
     cut: BTreeSet<(NodeId, NodeId)>,
     /// Faults have ended.
     pub(super) is_healed: bool,
+    pub(super) lost: u64,
+    pub(super) repeated: u64,
+    pub(super) delayed: u64,
 }
 
 impl Network {
@@ -22,6 +25,9 @@ impl Network {
             chance: Chance::new(seed, 1),
             cut: BTreeSet::new(),
             is_healed: false,
+            lost: 0,
+            repeated: 0,
+            delayed: 0,
         }
     }
 
@@ -32,9 +38,11 @@ impl Network {
     /// When a message arrives: never, once, or twice.
     pub(super) fn delays(&mut self, plan: &Plan, from: NodeId, to: NodeId) -> Vec<Duration> {
         if self.is_cut(from, to) || (!self.is_healed && self.chance.happens(plan.loss)) {
+            self.lost += 1;
             return Vec::new();
         }
         let copies = if !self.is_healed && self.chance.happens(plan.duplication) {
+            self.repeated += 1;
             2
         } else {
             1
@@ -46,6 +54,7 @@ impl Network {
     pub(super) fn delay(&mut self, plan: &Plan) -> Duration {
         let (low, high) = plan.latency;
         if !self.is_healed && self.chance.happens(plan.long_delay) {
+            self.delayed += 1;
             return self
                 .chance
                 .duration(high, 10 * plan.config.election_timeout);

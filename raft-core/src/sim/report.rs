@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::time::Duration;
 
+use super::situation::Situations;
+
 /// The figures of a run without a violation.
 #[derive(Clone, Debug, Default)]
 pub struct Report {
@@ -21,9 +23,25 @@ pub struct Report {
     pub reads: u64,
     /// Elections won.
     pub elections: u64,
-    /// What happened how often: faults, and situations that should occur sometimes.
+    /// What happened how often: [faults](FAULTS), and what became of operations.
     pub counts: BTreeMap<&'static str, u64>,
+    /// The rare situations that were met.
+    pub situations: Situations,
 }
+
+/// The names of the faults among [`Report::counts`].
+pub const FAULTS: &[&str] = &[
+    "crashes",
+    "aimed crashes",
+    "disk stalls",
+    "partitions",
+    "pauses",
+    "elections kicked",
+    "messages lost",
+    "messages repeated",
+    "messages delayed",
+    "snapshots lost",
+];
 
 /// A promise of Raft that was broken, and how to see it again.
 #[derive(Clone, Debug)]
@@ -41,6 +59,18 @@ pub struct Violation {
 }
 
 impl Report {
+    /// How many faults of every kind there were.
+    pub fn faults(&self) -> u64 {
+        let counts = FAULTS.iter().filter_map(|fault| self.counts.get(fault));
+        counts.sum()
+    }
+
+    /// Whether so little happened that it proves nothing: nobody was elected, or hardly anything
+    /// was committed. A life without faults may count, for what goes wrong in it has no excuse.
+    pub fn is_weak(&self) -> bool {
+        self.elections == 0 || self.committed < COMMITTED_LEAST
+    }
+
     /// Adds the figures of another run.
     pub fn add(&mut self, other: &Self) {
         self.time += other.time;
@@ -50,6 +80,7 @@ impl Report {
         self.writes += other.writes;
         self.reads += other.reads;
         self.elections += other.elections;
+        self.situations.add(&other.situations);
         for (name, count) in &other.counts {
             *self.counts.entry(name).or_default() += count;
         }
@@ -70,3 +101,6 @@ impl fmt::Display for Violation {
 }
 
 impl std::error::Error for Violation {}
+
+/// A life with fewer commits is weak.
+const COMMITTED_LEAST: u64 = 20;

@@ -76,6 +76,7 @@ impl Cluster {
             node,
             floor,
             since: self.now,
+            term: self.checks.newest_term(),
             kind: Kind::Write,
         };
         self.clients.waiting.insert(client, operation);
@@ -108,6 +109,7 @@ impl Cluster {
             node,
             floor,
             since: self.now,
+            term: self.checks.newest_term(),
             kind: Kind::Read(read),
         };
         self.clients.waiting.insert(client, operation);
@@ -137,11 +139,17 @@ impl Cluster {
         self.checks.wrote(entry, operation.floor)
     }
 
-    pub(super) fn read_answered(&mut self, client: u64, index: LogIndex) -> Result<(), Broken> {
+    pub(super) fn read_answered(
+        &mut self,
+        node: NodeId,
+        client: u64,
+        index: LogIndex,
+    ) -> Result<(), Broken> {
         let Some(operation) = self.clients.waiting.get(&client).copied() else {
             return Ok(());
         };
         self.report.reads += 1;
+        self.observe_read(node, operation.term);
         self.finish(client, "reads");
         self.checks.read(index, operation.floor)
     }

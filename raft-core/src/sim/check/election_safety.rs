@@ -32,6 +32,11 @@ impl Checks {
         }
     }
 
+    /// The latest term that had a leader.
+    pub(in crate::sim) fn newest_term(&self) -> Term {
+        self.leaders.keys().next_back().copied().unwrap_or_default()
+    }
+
     pub(in crate::sim) fn elections(&self) -> u64 {
         self.leaders.len() as u64
     }
