@@ -4,7 +4,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use crate::id::{ClusterId, GroupId, Incarnation, NodeId, Term};
+use crate::id::{ClusterId, GroupId, Incarnation, NodeId, RecoveryEpoch, Term};
 
 /// Term and vote: durable, and in one record, before anything that depends on them is sent
 /// (thesis §3.8, figure 3.1).
@@ -16,8 +16,8 @@ pub struct HardState {
     pub vote: Option<NodeId>,
 }
 
-/// Whose data this is. Written once, when stores are first used; checked at every start and by
-/// every handshake.
+/// Whose data this is. Written when stores are first used, and by a recovery of the group; checked
+/// at every start and by every handshake.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Identity {
     /// The cluster.
@@ -28,6 +28,8 @@ pub struct Identity {
     pub node: NodeId,
     /// Which life of the node: a wiped disk begins a new one.
     pub incarnation: Incarnation,
+    /// Which recovery of the group it has taken part in; zero if there was none.
+    pub epoch: RecoveryEpoch,
 }
 
 impl fmt::Display for HardState {

@@ -30,6 +30,14 @@ pub struct ClusterId(u128);
 #[serde(transparent)]
 pub struct Incarnation(u64);
 
+/// Counts how often a group was recovered from the loss of its quorum. Nodes of different epochs
+/// refuse each other, as nodes of different clusters do.
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
+)]
+#[serde(transparent)]
+pub struct RecoveryEpoch(u64);
+
 /// A period with at most one leader (thesis §3.3). Zero is before the first election.
 #[derive(
     Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
@@ -101,6 +109,7 @@ macro_rules! number {
 number!(NodeId, u64);
 number!(GroupId, u64);
 number!(Incarnation, u64);
+number!(RecoveryEpoch, u64);
 number!(Term, u64);
 number!(LogIndex, u64);
 

@@ -48,6 +48,7 @@ pub mod membership;
 pub mod memory;
 pub mod message;
 pub mod node;
+pub mod recover;
 pub mod sessions;
 #[cfg(feature = "sim")]
 pub mod sim;

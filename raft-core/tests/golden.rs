@@ -11,7 +11,9 @@ use std::sync::Arc;
 use bytes::{Buf, Bytes};
 use raft_core::Identity;
 use raft_core::entry::{Entry, Payload, Sealed};
-use raft_core::id::{ChainLink, ClusterId, GroupId, Incarnation, LogId, LogIndex, NodeId, Term};
+use raft_core::id::{
+    ChainLink, ClusterId, GroupId, Incarnation, LogId, LogIndex, NodeId, RecoveryEpoch, Term,
+};
 use raft_core::membership::Membership;
 use raft_core::message::{Body, Message, ReadId, Round};
 use raft_core::snapshot::{SnapshotHeader, SnapshotMeta};
@@ -123,6 +125,7 @@ fn hello() -> Hello {
         group: GroupId::new(7),
         node: NodeId::new(1),
         incarnation: Incarnation::new(0x1122_3344_5566_7788),
+        epoch: RecoveryEpoch::new(0x99),
     };
     Hello::new(local, NodeId::new(2), Lane::Bulk)
 }

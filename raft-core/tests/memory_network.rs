@@ -11,7 +11,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use raft_core::Identity;
-use raft_core::id::{ClusterId, GroupId, Incarnation, LogId, LogIndex, NodeId, Term};
+use raft_core::id::{
+    ClusterId, GroupId, Incarnation, LogId, LogIndex, NodeId, RecoveryEpoch, Term,
+};
 use raft_core::membership::{Membership, Peer};
 use raft_core::memory::{MemoryStores, Network, NetworkTransport};
 use raft_core::message::{Body, Message, Round};
@@ -31,6 +33,10 @@ impl End {
     }
 
     fn start_in(network: &Network, node: u64, cluster: ClusterId) -> Self {
+        Self::start_of(network, node, cluster, 0)
+    }
+
+    fn start_of(network: &Network, node: u64, cluster: ClusterId, epoch: u64) -> Self {
         let snapshots = MemoryStores::new().open().snapshots;
         let (inbox, receiver) = Inbox::new(1 << 20, Arc::clone(&snapshots));
         let transport = network.transport(node);
@@ -39,6 +45,7 @@ impl End {
             group: GroupId::new(0),
             node: NodeId::new(node),
             incarnation: Incarnation::new(1),
+            epoch: RecoveryEpoch::new(epoch),
         };
         transport.start(local, inbox).unwrap();
         Self {
@@ -185,6 +192,17 @@ async fn another_cluster_on_the_same_switch_hears_nothing() {
     let _two = End::start_in(&network, 2, ClusterId::from_name("other"));
     one.send(1, 2, 1);
     assert_eq!(network.counts().dropped, 1);
+}
+
+#[tokio::test]
+async fn a_node_of_the_time_before_a_recovery_hears_nothing_and_is_not_heard() {
+    let network = Network::new();
+    let one = End::start(&network, 1);
+    let two = End::start_of(&network, 2, ClusterId::from_name("test"), 1);
+    one.send(1, 2, 1);
+    two.send(2, 1, 1);
+    assert_eq!(network.counts().dropped, 2);
+    assert_eq!(network.counts().delivered, 0);
 }
 
 #[tokio::test]

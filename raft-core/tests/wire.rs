@@ -6,7 +6,9 @@ use bytes::{Buf, Bytes, BytesMut};
 use proptest::prelude::*;
 use raft_core::Identity;
 use raft_core::entry::{Entry, Payload, Sealed};
-use raft_core::id::{ChainLink, ClusterId, GroupId, Incarnation, LogId, LogIndex, NodeId, Term};
+use raft_core::id::{
+    ChainLink, ClusterId, GroupId, Incarnation, LogId, LogIndex, NodeId, RecoveryEpoch, Term,
+};
 use raft_core::membership::Membership;
 use raft_core::message::{Body, Message, ReadId, Round};
 use raft_core::time::ClusterTime;
@@ -192,6 +194,7 @@ fn hello() -> Hello {
         group: GroupId::new(0),
         node: NodeId::new(1),
         incarnation: Incarnation::new(1),
+        epoch: RecoveryEpoch::new(0),
     };
     Hello::new(local, NodeId::new(2), Lane::Control)
 }
@@ -311,6 +314,10 @@ fn each_kind_of_stranger_is_refused_for_its_own_reason() {
     assert_eq!(
         other(&|hello| hello.from.group = GroupId::new(9)),
         Err(RefusalReason::WrongGroup)
+    );
+    assert_eq!(
+        other(&|hello| hello.from.epoch = RecoveryEpoch::new(1)),
+        Err(RefusalReason::WrongEpoch)
     );
     assert_eq!(
         other(&|hello| hello.to = NodeId::new(3)),

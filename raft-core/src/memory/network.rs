@@ -19,7 +19,7 @@ use crate::transport::{Inbox, IncomingSnapshot, OutboundSnapshot, Transport};
 ///
 /// A message goes straight into the receiver's [`Inbox`], on the sender's thread: no task, no
 /// encoding, no copy. Addresses mean nothing here; nodes are found by their id. Nodes of different
-/// clusters or groups may share a switch and never hear each other.
+/// clusters, groups or recovery epochs may share a switch and never hear each other.
 ///
 /// Cloning gives another handle to the same switch. Every method may be called on any thread.
 #[derive(Clone, Default)]
@@ -286,8 +286,8 @@ impl State {
     fn route(&self, from: NodeId, port: u64, to: NodeId) -> io::Result<(&Attached, &Attached)> {
         let sender = self.attached_at(from, port).ok_or_else(|| gone(from))?;
         let receiver = self.attached.get(&to).ok_or_else(|| gone(to))?;
-        let related = (sender.local.cluster, sender.local.group)
-            == (receiver.local.cluster, receiver.local.group);
+        let family = |of: Identity| (of.cluster, of.group, of.epoch);
+        let related = family(sender.local) == family(receiver.local);
         if !related || self.cut.contains(&(from, to)) {
             let text = format!("the link from node {from} to node {to} is cut");
             return Err(io::Error::new(io::ErrorKind::NotConnected, text));

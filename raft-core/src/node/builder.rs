@@ -13,7 +13,7 @@ use super::error::StartError;
 use super::launch::Launch;
 use super::recover::Who;
 use crate::config::Config;
-use crate::id::{ClusterId, GroupId, NodeId};
+use crate::id::{ClusterId, GroupId, NodeId, RecoveryEpoch};
 use crate::membership::Membership;
 use crate::state_machine::StateMachine;
 use crate::store::Stores;
@@ -43,6 +43,7 @@ impl NodeBuilder {
             group: GroupId::default(),
             node,
             initial_membership: None,
+            epoch: RecoveryEpoch::default(),
         };
         Self {
             who,
@@ -79,6 +80,14 @@ impl NodeBuilder {
     /// a node that joins later is given none.
     pub fn initial_membership(mut self, membership: Membership) -> Self {
         self.who.initial_membership = Some(membership);
+        self
+    }
+
+    /// The recovery epoch of the group that a new node joins. Default: zero, for a group that was
+    /// never recovered from the loss of its
+    /// quorum. It counts only on empty stores.
+    pub fn recovery_epoch(mut self, epoch: RecoveryEpoch) -> Self {
+        self.who.epoch = epoch;
         self
     }
 

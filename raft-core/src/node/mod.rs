@@ -155,7 +155,7 @@ impl Node {
         self.shared.identity.node
     }
 
-    /// Cluster, group, node and incarnation.
+    /// Cluster, group, node, incarnation and recovery epoch.
     pub fn identity(&self) -> Identity {
         self.shared.identity
     }

@@ -20,7 +20,9 @@ use crate::config::Config;
 use crate::consensus::Recovery;
 use crate::entry::{Entry, Payload, Sealed};
 use crate::hard_state::{HardState, Identity};
-use crate::id::{ChainLink, ClusterId, GroupId, Incarnation, LogId, LogIndex, NodeId, Term};
+use crate::id::{
+    ChainLink, ClusterId, GroupId, Incarnation, LogId, LogIndex, NodeId, RecoveryEpoch, Term,
+};
 use crate::membership::Membership;
 use crate::snapshot::SnapshotMeta;
 use crate::state_machine::StateMachine;
@@ -36,6 +38,8 @@ pub(super) struct Who {
     pub(super) group: GroupId,
     pub(super) node: NodeId,
     pub(super) initial_membership: Option<Membership>,
+    /// For empty stores.
+    pub(super) epoch: RecoveryEpoch,
 }
 
 /// Everything that was found, ready to run.
@@ -144,21 +148,22 @@ fn claim(
     stable: &mut dyn StableStore,
     contents: Option<&str>,
 ) -> Result<Identity, StartError> {
-    let expected = |incarnation| Identity {
+    let expected = |incarnation, epoch| Identity {
         cluster: who.cluster,
         group: who.group,
         node: who.node,
         incarnation,
+        epoch,
     };
     match (Identity::load(stable)?, contents) {
-        (Some(found), _) if found == expected(found.incarnation) => Ok(found),
+        (Some(found), _) if found == expected(found.incarnation, found.epoch) => Ok(found),
         (Some(found), _) => Err(StartError::WrongIdentity {
             found: Box::new(found),
-            expected: Box::new(expected(found.incarnation)),
+            expected: Box::new(expected(found.incarnation, found.epoch)),
         }),
         (None, Some(what)) => Err(StartError::NoIdentity { what: what.into() }),
         (None, None) => {
-            let identity = expected(Incarnation::new(entropy()));
+            let identity = expected(Incarnation::new(entropy()), who.epoch);
             identity.save(stable)?;
             Ok(identity)
         }

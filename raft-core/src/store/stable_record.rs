@@ -19,6 +19,8 @@ use crate::hard_state::{HardState, Identity};
 pub trait StableRecord: Serialize + DeserializeOwned {
     /// Where it is kept.
     const KEY: StableKey;
+    /// The version of the value's format.
+    const VERSION: u8;
 
     /// Reads the record from `stable`; `None` if it was never stored.
     ///
@@ -47,7 +49,7 @@ pub trait StableRecord: Serialize + DeserializeOwned {
             place: PLACE.to_owned(),
             detail: error.to_string(),
         })?;
-        let mut record = vec![VERSION, tag(Self::KEY), 0, 0];
+        let mut record = vec![Self::VERSION, tag(Self::KEY), 0, 0];
         record.extend_from_slice(&value);
         record.extend_from_slice(&crc32c::crc32c(&record).to_le_bytes());
         Ok(record)
@@ -75,11 +77,11 @@ pub trait StableRecord: Serialize + DeserializeOwned {
         if *kind != tag(Self::KEY) {
             return Err(damaged(&format!("another record, {kind}, is stored here")));
         }
-        if *version != VERSION || *zero != [0; 2] {
+        if *version != Self::VERSION || *zero != [0; 2] {
             return Err(StoreError::Format {
                 place: format!("{PLACE}, {name}"),
                 found: version.to_string(),
-                known: VERSION.to_string(),
+                known: Self::VERSION.to_string(),
             });
         }
         codec::decode(name, value).map_err(|error| damaged(&error))
@@ -88,15 +90,17 @@ pub trait StableRecord: Serialize + DeserializeOwned {
 
 impl StableRecord for HardState {
     const KEY: StableKey = StableKey::HardState;
+    const VERSION: u8 = 1;
 }
 
 impl StableRecord for Identity {
     const KEY: StableKey = StableKey::Identity;
+    /// Version 1 had no recovery epoch.
+    const VERSION: u8 = 2;
 }
 
 /// How errors name the place: a stable store need not have a file.
 const PLACE: &str = "stable store";
-const VERSION: u8 = 1;
 const PREFIX_BYTES: usize = 4;
 
 fn tag(key: StableKey) -> u8 {
@@ -109,7 +113,7 @@ fn tag(key: StableKey) -> u8 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::id::{ClusterId, GroupId, Incarnation, NodeId, Term};
+    use crate::id::{ClusterId, GroupId, Incarnation, NodeId, RecoveryEpoch, Term};
     use crate::memory::MemoryStores;
 
     fn hard_state() -> HardState {
@@ -133,6 +137,7 @@ mod tests {
             group: GroupId::new(1),
             node: NodeId::new(2),
             incarnation: Incarnation::new(3),
+            epoch: RecoveryEpoch::new(4),
         };
         identity.save(&mut *stores.stable).unwrap();
         assert_eq!(Identity::load(&*stores.stable).unwrap(), Some(identity));
@@ -146,6 +151,20 @@ mod tests {
         expected.extend_from_slice(&3_u64.to_le_bytes());
         expected.extend_from_slice(&0x413b_d88c_u32.to_le_bytes());
         assert_eq!(hard_state().to_record().unwrap(), expected);
+        let identity = Identity {
+            cluster: ClusterId::new(5),
+            group: GroupId::new(1),
+            node: NodeId::new(2),
+            incarnation: Incarnation::new(3),
+            epoch: RecoveryEpoch::new(4),
+        };
+        let mut expected = vec![2, 2, 0, 0];
+        expected.extend_from_slice(&5_u128.to_le_bytes());
+        for number in 1..=4_u64 {
+            expected.extend_from_slice(&number.to_le_bytes());
+        }
+        expected.extend_from_slice(&crc32c::crc32c(&expected).to_le_bytes());
+        assert_eq!(identity.to_record().unwrap(), expected);
     }
 
     #[test]

@@ -8,7 +8,7 @@ use super::frame::{Frame, FrameError, FrameKind, FrameLimits};
 use super::out::{OutBuffer, Tail};
 use crate::codec;
 use crate::hard_state::Identity;
-use crate::id::{ClusterId, GroupId, Incarnation, NodeId};
+use crate::id::{ClusterId, GroupId, Incarnation, NodeId, RecoveryEpoch};
 
 /// The oldest protocol that this build speaks.
 pub const PROTOCOL_MIN: u16 = 1;
@@ -83,6 +83,8 @@ pub enum RefusalReason {
     TimedOut,
     /// There are too many connections.
     TooManyConnections,
+    /// The other end belongs to another recovery of the group.
+    WrongEpoch,
     /// A reason of a newer build.
     Other(u16),
 }
@@ -97,9 +99,10 @@ struct HelloControl {
     node: NodeId,
     incarnation: Incarnation,
     to: NodeId,
+    epoch: RecoveryEpoch,
 }
 
-const HELLO_BYTES: usize = 2 + 2 + 1 + 16 + 8 + 8 + 8;
+const HELLO_BYTES: usize = 2 + 2 + 1 + 16 + 8 + 8 + 8 + 8;
 const TEXT_BYTES_MAX: usize = 256;
 
 impl Hello {
@@ -170,6 +173,14 @@ impl Hello {
             );
             return refuse(RefusalReason::WrongGroup, text);
         }
+        if theirs.epoch != local.epoch {
+            let text = format!(
+                "node {} is of recovery epoch {}, node {} of {}: the group was recovered without the \
+                 one that is behind, which comes back as a new member with empty stores",
+                theirs.node, theirs.epoch, local.node, local.epoch
+            );
+            return refuse(RefusalReason::WrongEpoch, text);
+        }
         if self.to != local.node {
             let text = format!("node {} was called, this is node {}", self.to, local.node);
             return refuse(RefusalReason::WrongNode, text);
@@ -206,7 +217,7 @@ impl Refusal {
 }
 
 impl RefusalReason {
-    const KNOWN: [(Self, u16, &'static str); 10] = [
+    const KNOWN: [(Self, u16, &'static str); 11] = [
         (Self::WrongMagic, 1, "wrong magic"),
         (Self::UnsupportedProtocol, 2, "unsupported protocol"),
         (Self::WrongCluster, 3, "wrong cluster"),
@@ -217,6 +228,7 @@ impl RefusalReason {
         (Self::Malformed, 8, "malformed"),
         (Self::TimedOut, 9, "timed out"),
         (Self::TooManyConnections, 10, "too many connections"),
+        (Self::WrongEpoch, 11, "wrong recovery epoch"),
     ];
 
     /// The number on the wire.
@@ -256,6 +268,7 @@ impl OutBuffer {
             node: hello.from.node,
             incarnation: hello.from.incarnation,
             to: hello.to,
+            epoch: hello.from.epoch,
         };
         let kind = (FrameKind::Hello, hello.from.group);
         // Its size is fixed and below every limit.
@@ -299,6 +312,7 @@ impl Frame {
                 group: self.group(),
                 node: control.node,
                 incarnation: control.incarnation,
+                epoch: control.epoch,
             },
             to: control.to,
         })

@@ -11,6 +11,8 @@ mod limits;
 mod membership;
 mod reading;
 #[cfg(test)]
+mod recovery;
+#[cfg(test)]
 mod sessions;
 #[cfg(test)]
 mod shutdown;

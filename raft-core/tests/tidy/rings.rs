@@ -39,6 +39,7 @@ const TABLE: &[(Ring, Option<&[Ring]>)] = &[
     ),
     (&["sim"], Some(&[WORDS, CORE, CONTRACTS, &["memory"]])),
     (&["typed"], Some(&[WORDS, CORE, CONTRACTS, SHELL])),
+    (&["recover"], Some(&[WORDS, CORE, CONTRACTS])),
     (&["sessions"], Some(&[WORDS, CORE, CONTRACTS, SHELL])),
     (&["manual"], Some(&[])),
     (&["lib"], None),

@@ -17,7 +17,9 @@ use std::time::Duration;
 
 use raft_core::Identity;
 use raft_core::entry::{Entry, Payload, Sealed};
-use raft_core::id::{ChainLink, ClusterId, GroupId, Incarnation, LogId, LogIndex, NodeId, Term};
+use raft_core::id::{
+    ChainLink, ClusterId, GroupId, Incarnation, LogId, LogIndex, NodeId, RecoveryEpoch, Term,
+};
 use raft_core::membership::Peer;
 use raft_core::memory::MemoryStores;
 use raft_core::message::{Body, Message, Round};
@@ -43,6 +45,7 @@ struct Setup {
     config: TcpConfig,
     cluster: &'static str,
     group: u64,
+    epoch: u64,
     listen: String,
     inbox_bytes_max: u32,
     snapshots: Arc<dyn SnapshotStore>,
@@ -54,6 +57,7 @@ impl Default for Setup {
             config: TcpConfig::default(),
             cluster: "test",
             group: 0,
+            epoch: 0,
             listen: "127.0.0.1:0".into(),
             inbox_bytes_max: 64 << 20,
             snapshots: MemoryStores::new().open().snapshots,
@@ -75,7 +79,10 @@ impl End {
     fn start_as(id: u64, setup: Setup) -> Self {
         let transport = TcpTransport::bind_plaintext(&setup.listen, setup.config).unwrap();
         let (inbox, receiver) = Inbox::new(setup.inbox_bytes_max, Arc::clone(&setup.snapshots));
-        let local = identity(id, setup.cluster, setup.group);
+        let local = Identity {
+            epoch: RecoveryEpoch::new(setup.epoch),
+            ..identity(id, setup.cluster, setup.group)
+        };
         transport.start(local, inbox).unwrap();
         Self {
             id,
@@ -162,6 +169,7 @@ fn identity(id: u64, cluster: &str, group: u64) -> Identity {
         group: GroupId::new(group),
         node: NodeId::new(id),
         incarnation: Incarnation::new(id),
+        epoch: RecoveryEpoch::new(0),
     }
 }
 

@@ -121,6 +121,27 @@ async fn a_node_of_another_group_is_refused_on_both_ends() {
 }
 
 #[tokio::test]
+async fn a_node_of_the_time_before_a_recovery_is_refused_on_both_ends() {
+    let (old, recovered) = (
+        Setup::default(),
+        Setup {
+            epoch: 1,
+            ..Setup::default()
+        },
+    );
+    let one = End::start_as(1, old);
+    let two = End::start_as(2, recovered);
+    one.beat(&two.peer(), 1);
+    two.counts(|stats| refused(stats, RefusalReason::WrongEpoch))
+        .await;
+    one.counts(|stats| refused_by_peer(stats, RefusalReason::WrongEpoch))
+        .await;
+    two.beat(&one.peer(), 1);
+    one.counts(|stats| refused(stats, RefusalReason::WrongEpoch))
+        .await;
+}
+
+#[tokio::test]
 async fn a_caller_that_means_another_node_is_refused_on_both_ends() {
     is_refused(Setup::default(), 4, RefusalReason::WrongNode).await;
 }
