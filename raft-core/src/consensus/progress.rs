@@ -1,6 +1,7 @@
 //! What a leader knows of one follower, and how much it sends before it hears back. Knows no Raft.
 
 use std::collections::VecDeque;
+use std::time::Duration;
 
 use crate::id::LogIndex;
 use crate::message::Round;
@@ -25,6 +26,9 @@ pub(super) struct Progress {
     pub(super) moved: Timestamp,
     /// Entries for it are being read from disk.
     pub(super) fetching: bool,
+    /// Snapshots for it that failed, one after the other, and when the next may go.
+    snapshot_failures: u32,
+    snapshot_at: Timestamp,
     /// Since when it belongs to the group no more.
     pub(super) left: Option<Timestamp>,
 }
@@ -60,6 +64,9 @@ struct Sent {
     at: Timestamp,
 }
 
+/// With the default heartbeat of 50 ms, snapshots that fail are tried every 12.8 s in the end.
+const SNAPSHOT_DOUBLINGS_MAX: u32 = 8;
+
 impl Progress {
     /// A follower of which nothing is known yet. It counts as heard, so that a new leader, or a
     /// new member, is not taken for lost at once.
@@ -75,6 +82,8 @@ impl Progress {
             verified: LogIndex::ZERO,
             moved: Timestamp::ZERO,
             fetching: false,
+            snapshot_failures: 0,
+            snapshot_at: now,
             left: None,
         }
     }
@@ -133,6 +142,28 @@ impl Progress {
             }
             Replication::Probe { .. } | Replication::Snapshot { .. } => None,
         }
+    }
+
+    /// Whether another snapshot may be tried.
+    pub(super) fn may_have_snapshot(&self, now: Timestamp) -> bool {
+        now >= self.snapshot_at
+    }
+
+    /// A snapshot did not get there. The next waits twice as long as the last, up to a bound: a
+    /// full disk at the receiver is not emptied by streaming to it again and again.
+    pub(super) fn snapshot_failed(&mut self, now: Timestamp, least: Duration) {
+        let times = 1 << self.snapshot_failures.min(SNAPSHOT_DOUBLINGS_MAX);
+        self.snapshot_failures = self.snapshot_failures.saturating_add(1);
+        self.snapshot_at = now + least * times;
+        self.become_probe(self.matched.next());
+        self.state = Replication::Probe {
+            awaiting_reply: true,
+        };
+    }
+
+    /// A snapshot got there.
+    pub(super) fn snapshot_arrived(&mut self) {
+        self.snapshot_failures = 0;
     }
 
     /// Messages and bytes in flight.

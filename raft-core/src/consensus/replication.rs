@@ -167,20 +167,18 @@ impl Leader {
         };
         progress.heard = shared.now;
         if matches!(progress.state, Replication::Snapshot { .. }) {
+            progress.snapshot_arrived();
             progress.become_probe(last.index.next().min(shared.log.last().id.index.next()));
             self.replicate_to(to, shared, out);
         }
     }
 
-    /// Try again with the next heartbeat.
-    pub(super) fn on_snapshot_not_sent(&mut self, to: NodeId) {
+    /// Try again a little later.
+    pub(super) fn on_snapshot_not_sent(&mut self, shared: &Shared, to: NodeId) {
         if let Some(progress) = self.peers.get_mut(&to)
             && matches!(progress.state, Replication::Snapshot { .. })
         {
-            progress.become_probe(progress.matched.next());
-            progress.state = Replication::Probe {
-                awaiting_reply: true,
-            };
+            progress.snapshot_failed(shared.now, shared.config.heartbeat_interval);
         }
     }
 
@@ -236,7 +234,7 @@ fn next_for(progress: &Progress, shared: &Shared) -> Next {
     let Some(term) = shared.log.term_at(previous) else {
         // A snapshot is not sent into the void: only to who was heard of lately.
         let is_heard = shared.now.since(progress.heard) < config.election_timeout;
-        return if is_heard {
+        return if is_heard && progress.may_have_snapshot(shared.now) {
             Next::Snapshot
         } else {
             Next::Nothing

@@ -95,7 +95,7 @@ impl Raft {
                 self.lead(|leader, shared| leader.on_snapshot_sent(shared, to, last, out));
             }
             Event::SnapshotNotSent { to } => {
-                self.lead(|leader, _| leader.on_snapshot_not_sent(to));
+                self.lead(|leader, shared| leader.on_snapshot_not_sent(shared, to));
             }
             Event::Unreachable(peer) => self.on_unreachable(peer),
             Event::ChangeRequested(change) => self.on_change_requested(&change, out),
