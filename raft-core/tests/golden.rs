@@ -127,7 +127,7 @@ fn hello() -> Hello {
         incarnation: Incarnation::new(0x1122_3344_5566_7788),
         epoch: RecoveryEpoch::new(0x99),
     };
-    Hello::new(local, NodeId::new(2), Lane::Bulk)
+    Hello::new(local, NodeId::new(2), Lane::Bulk).reached_at("a:7000")
 }
 
 fn offer() -> SnapshotOffer {

@@ -379,3 +379,30 @@ fn a_longer_hello_of_a_newer_build_is_understood() {
         .unwrap();
     assert_eq!((read.from.node, read.to), (NodeId::new(1), NodeId::new(2)));
 }
+
+#[test]
+fn a_hello_says_where_its_speaker_is_reached() {
+    let longest = "x".repeat(Hello::ADDRESS_BYTES_MAX);
+    for (said, read) in [
+        ("", ""),
+        ("a:7000", "a:7000"),
+        ("a\n:1", "a\\n:1"),
+        (&longest, &longest),
+    ] {
+        let mut out = OutBuffer::new();
+        out.put_hello(&hello().reached_at(said));
+        let frame = Frame::decode(&drain(&mut out), HANDSHAKE_LIMITS).unwrap();
+        assert_eq!(frame.hello().unwrap().address, read);
+    }
+    assert_eq!(hello().reached_at(&format!("{longest}x")).address, "");
+}
+
+#[test]
+fn a_hello_with_half_an_address_is_refused() {
+    let mut out = OutBuffer::new();
+    out.put_hello(&hello().reached_at("a:7000"));
+    let bytes = drain(&mut out);
+    let control = &bytes[FRAME_HEADER_BYTES..bytes.len() - 1];
+    let frame = Frame::decode(&sealed(1, control), LIMITS).unwrap();
+    assert!(matches!(frame.hello(), Err(FrameError::Address)));
+}

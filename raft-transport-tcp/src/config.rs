@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use raft_core::wire::Hello;
 use serde::{Deserialize, Serialize};
 
 /// How the transport behaves. Every field has a default; unknown names are refused.
@@ -11,6 +12,10 @@ use serde::{Deserialize, Serialize};
 #[serde(default, deny_unknown_fields)]
 #[non_exhaustive]
 pub struct TcpConfig {
+    /// Where others reach this node (`host:port`), told to those who do not know its membership
+    /// yet. Default empty: the address it listens at, with the host of each connection if it listens
+    /// at all of them (`0.0.0.0`). Set it where addresses are translated. At most 255 bytes.
+    pub advertise: String,
     /// A dial may take this long. Default 2,000: above the first repetition of a lost SYN.
     pub connect_timeout_ms: u64,
     /// Both hellos must be there this soon after a connection is made. Default 5,000.
@@ -50,6 +55,7 @@ pub(crate) const SNAPSHOT_CHUNK_BYTES_LIMIT: u32 = 16 << 20;
 impl Default for TcpConfig {
     fn default() -> Self {
         Self {
+            advertise: String::new(),
             connect_timeout_ms: 2_000,
             handshake_timeout_ms: 5_000,
             backoff_min_ms: 20,
@@ -88,6 +94,16 @@ impl TcpConfig {
         ];
         if let Some((name, _)) = at_least_one.iter().find(|(_, value)| *value == 0) {
             return Err(format!("{name} must be at least 1"));
+        }
+        let is_address = |text: &str| {
+            let port = text.rsplit_once(':').map(|(_, port)| port.parse::<u16>());
+            text.len() <= Hello::ADDRESS_BYTES_MAX && matches!(port, Some(Ok(1..)))
+        };
+        if !self.advertise.is_empty() && !is_address(&self.advertise) {
+            return Err(format!(
+                "advertise ({}) must be host:port, or empty",
+                self.advertise
+            ));
         }
         if self.backoff_max_ms < self.backoff_min_ms {
             return Err(format!(
@@ -157,6 +173,19 @@ mod tests {
         };
         let error = config.validate().unwrap_err();
         assert!(error.contains("twice keepalive_ms (10000)"), "{error}");
+    }
+
+    #[test]
+    fn an_advertised_address_needs_a_port() {
+        let config = |advertise: &str| TcpConfig {
+            advertise: advertise.into(),
+            ..TcpConfig::default()
+        };
+        assert_eq!(config("db-1.example:7000").validate(), Ok(()));
+        for wrong in ["db-1.example", "db-1.example:0", ":"] {
+            let error = config(wrong).validate().unwrap_err();
+            assert!(error.contains("must be host:port"), "{error}");
+        }
     }
 
     #[test]

@@ -1,15 +1,18 @@
 //! What all tasks of a started transport share.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use raft_core::Identity;
 use raft_core::id::NodeId;
+use raft_core::membership::Peer;
 use raft_core::transport::Inbox;
 use raft_core::wire::{HANDSHAKE_LIMITS, Hello, Lane};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
+use crate::callers::CallersAddresses;
 use crate::config::TcpConfig;
 use crate::connection::{Connection, LinkError, Progress};
 use crate::handshake;
@@ -21,6 +24,10 @@ use crate::tasks::Tasks;
 pub(crate) struct Context {
     pub(crate) config: TcpConfig,
     pub(crate) local: Identity,
+    /// Where this node listens.
+    pub(crate) listen: SocketAddr,
+    /// Where callers say that they are reached.
+    pub(crate) callers: CallersAddresses,
     pub(crate) inbox: Inbox,
     pub(crate) counters: Arc<Counters>,
     pub(crate) tasks: Tasks,
@@ -56,8 +63,9 @@ impl Context {
             Err(_) => return Err(LinkError::TimedOut("the dial")),
         };
         stream.set_nodelay(true)?;
+        let advertised = self.advertised(&stream);
+        let hello = Hello::new(self.local, peer, lane).reached_at(&advertised);
         let mut link = self.link(stream, progress);
-        let hello = Hello::new(self.local, peer, lane);
         match handshake::dial(&mut link, &hello, self.config.handshake_timeout()).await {
             Ok(()) => {
                 self.counters.dialed.add(1);
@@ -68,6 +76,29 @@ impl Context {
                 self.conclude(&mut link, &error).await;
                 Err(error)
             }
+        }
+    }
+
+    /// Where the other end of `stream` reaches this node.
+    fn advertised(&self, stream: &TcpStream) -> String {
+        if !self.config.advertise.is_empty() {
+            return self.config.advertise.clone();
+        }
+        let mut address = self.listen;
+        if address.ip().is_unspecified()
+            && let Ok(seen) = stream.local_addr()
+        {
+            address.set_ip(seen.ip());
+        }
+        address.to_string()
+    }
+
+    /// Where `peer` is reached: as the membership says, or else as it has said itself.
+    pub(crate) fn address_of(&self, peer: &Peer) -> Option<String> {
+        if peer.address.is_empty() {
+            self.callers.get(peer.id)
+        } else {
+            Some(peer.address.clone())
         }
     }
 

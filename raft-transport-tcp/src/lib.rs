@@ -16,6 +16,10 @@
 //! than the one that was meant, another protocol or another program altogether is refused. The
 //! reason is told to the other end, logged through `tracing` and counted ([`TcpStats`]) on both.
 //!
+//! **Newcomers.** A node that belongs to no group yet knows nobody's address. It answers where the
+//! caller's hello says that the caller is reached ([`TcpConfig::advertise`]). Once it knows the
+//! membership, only the addresses there count.
+//!
 //! **Loss.** Queues are bounded, in messages and bytes; what does not fit is dropped and counted.
 //! When a connection breaks, the node is told, and the next message dials again, after a pause that
 //! grows with every failure.
@@ -26,6 +30,7 @@
 //! **Plain text.** Nothing here is encrypted and no peer proves who it is: use it where the network
 //! itself is trusted. The constructor carries that in its name.
 
+mod callers;
 mod config;
 mod connection;
 mod context;

@@ -95,6 +95,7 @@ impl Callers {
             }
         };
         context.counters.accepted.add(1);
+        context.callers.learn(hello.from.node, &hello.address);
         tracing::debug!(
             node = %context.local.node, peer = %hello.from.node, %from, lane = ?hello.lane,
             "accepted"

@@ -38,7 +38,8 @@ pub(crate) async fn send(context: Arc<Context>, to: Peer, snapshot: OutboundSnap
 
 async fn stream(context: &Context, to: &Peer, snapshot: OutboundSnapshot) -> Result<(), LinkError> {
     let progress = Progress::default();
-    let peer = (to.id, to.address.as_str());
+    let address = context.address_of(to).unwrap_or_default();
+    let peer = (to.id, address.as_str());
     let mut link = context.dial(peer, Lane::Snapshot, &progress).await?;
     link.set_limits(FrameLimits::of_tail(0));
     let _open = context.counters.outbound_open.raise();

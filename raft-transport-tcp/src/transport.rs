@@ -16,6 +16,7 @@ use socket2::SockRef;
 use tokio::net::TcpListener;
 use tokio::runtime::Handle;
 
+use crate::callers::CallersAddresses;
 use crate::config::TcpConfig;
 use crate::context::Context;
 use crate::dialer::Dialer;
@@ -113,6 +114,8 @@ impl Transport for TcpTransport {
         let context = Arc::new(Context {
             config: self.config.clone(),
             local,
+            listen: self.local_address,
+            callers: CallersAddresses::default(),
             inbox,
             counters: Arc::clone(&self.counters),
             tasks: Tasks::new(runtime),
@@ -184,14 +187,19 @@ impl Running {
             );
             return;
         }
+        let Some(address) = context.address_of(to) else {
+            context.counters.dropped_unreachable.add(1);
+            tracing::debug!(peer = %to.id, "dropped a message: nobody has said where to send it");
+            return;
+        };
         let queue = queues.entry((to.id, lane)).or_insert_with(|| {
             let (messages_max, bytes_max) = (config.queue_messages_max, config.queue_bytes_max);
-            let queue = Arc::new(Queue::new(&to.address, messages_max, bytes_max));
+            let queue = Arc::new(Queue::new(&address, messages_max, bytes_max));
             let dialer = Dialer::new(Arc::clone(context), to.id, lane, Arc::clone(&queue));
             context.tasks.spawn(dialer.run());
             queue
         });
-        if !queue.push(&to.address, message) {
+        if !queue.push(&address, message) {
             context.counters.dropped_full.add(1);
         }
     }

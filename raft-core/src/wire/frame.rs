@@ -105,6 +105,9 @@ pub enum FrameError {
         /// The number found.
         found: u8,
     },
+    /// The address in a hello is cut off, or no text.
+    #[error("the address in a hello is cut off, or no text")]
+    Address,
     /// A part is over its limit. Nothing was allocated for it.
     #[error("the {part} of a frame has {bytes} bytes, the limit is {bytes_max}")]
     TooLarge {

@@ -36,7 +36,7 @@ pub enum Lane {
 /// A node introduces itself. The dialer speaks first; the acceptor answers with its own hello, or
 /// with a [`Refusal`]. A dialer that does not like the answer sends a refusal too, so that both
 /// ends know why the connection ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Hello {
     /// The oldest protocol that the speaker knows.
     pub protocol_min: u16,
@@ -48,6 +48,9 @@ pub struct Hello {
     pub from: Identity,
     /// Whom the speaker believes to be at the other end.
     pub to: NodeId,
+    /// Where the speaker is reached, for a receiver that knows no membership yet. Empty if it does
+    /// not say; at most [`Hello::ADDRESS_BYTES_MAX`] bytes.
+    pub address: String,
 }
 
 /// Why a connection ends, told to the other end before it is closed.
@@ -89,7 +92,8 @@ pub enum RefusalReason {
     Other(u16),
 }
 
-/// The part of a hello that no version changes. A newer build may append to it.
+/// The part of a hello that no version changes. The length of the address follows as one byte, then
+/// the address. A newer build may append to it.
 #[derive(Serialize, Deserialize)]
 struct HelloControl {
     protocol_min: u16,
@@ -106,6 +110,9 @@ const HELLO_BYTES: usize = 2 + 2 + 1 + 16 + 8 + 8 + 8 + 8;
 const TEXT_BYTES_MAX: usize = 256;
 
 impl Hello {
+    /// No address may be longer.
+    pub const ADDRESS_BYTES_MAX: usize = u8::MAX as usize;
+
     /// What `local` says when it dials `to`, or answers it.
     pub fn new(local: Identity, to: NodeId, lane: Lane) -> Self {
         Self {
@@ -114,7 +121,20 @@ impl Hello {
             lane,
             from: local,
             to,
+            address: String::new(),
         }
+    }
+
+    /// The same, and says where the speaker is reached. A longer address than may be is left out.
+    #[must_use]
+    pub fn reached_at(self, address: &str) -> Self {
+        let fits = address.len() <= Self::ADDRESS_BYTES_MAX;
+        let address = if fits {
+            address.to_owned()
+        } else {
+            String::new()
+        };
+        Self { address, ..self }
     }
 
     /// The acceptor's judgement of a dialer's hello: the answer.
@@ -207,6 +227,7 @@ impl Refusal {
             FrameError::Kind { .. }
             | FrameError::Flags { .. }
             | FrameError::Lane { .. }
+            | FrameError::Address
             | FrameError::Damaged { .. }
             | FrameError::Control(_)
             | FrameError::Record(_)
@@ -270,9 +291,18 @@ impl OutBuffer {
             to: hello.to,
             epoch: hello.from.epoch,
         };
-        let kind = (FrameKind::Hello, hello.from.group);
-        // Its size is fixed and below every limit.
-        let _ = self.put_value(kind, "hello", &control, &Tail::Nothing);
+        // One that is too long is left out, as a whole.
+        let length = u8::try_from(hello.address.len()).unwrap_or(0);
+        let group = hello.from.group;
+        // Its size is below every limit.
+        let _ = self.put(FrameKind::Hello, group, &Tail::Nothing, |open| {
+            codec::encode_into("hello", &control, open)?;
+            open.extend_from_slice(&[length]);
+            if length > 0 {
+                open.extend_from_slice(hello.address.as_bytes());
+            }
+            Ok(())
+        });
     }
 
     /// Appends a refusal.
@@ -295,7 +325,15 @@ impl Frame {
     pub fn hello(&self) -> Result<Hello, FrameError> {
         self.expect_kind(FrameKind::Hello)?;
         let control = self.control();
-        let known = control.get(..HELLO_BYTES).unwrap_or(control);
+        let (known, rest) = control
+            .split_at_checked(HELLO_BYTES)
+            .unwrap_or((control, &[]));
+        let address = match rest {
+            [length, address @ ..] => address.get(..usize::from(*length)),
+            [] => Some(rest),
+        };
+        let address = address.and_then(|bytes| std::str::from_utf8(bytes).ok());
+        let address = address.ok_or(FrameError::Address)?;
         let control: HelloControl = codec::decode("hello", known)?;
         let lane = [Lane::Control, Lane::Bulk, Lane::Snapshot]
             .into_iter()
@@ -315,6 +353,7 @@ impl Frame {
                 epoch: control.epoch,
             },
             to: control.to,
+            address: printable(address),
         })
     }
 

@@ -8,6 +8,7 @@
 )]
 
 mod faults;
+mod joining;
 mod messages;
 mod snapshots;
 mod strangers;

@@ -290,7 +290,8 @@ async fn called_by_one() -> io::Result<(End, Raw)> {
     };
     one.beat(&peer, 1);
     let mut raw = Raw::over(listener.accept().await?.0);
-    assert_eq!(raw.frame().await.hello().unwrap(), hello(Lane::Control));
+    let expected = hello(Lane::Control).reached_at(&one.peer().address);
+    assert_eq!(raw.frame().await.hello().unwrap(), expected);
     Ok((one, raw))
 }
 

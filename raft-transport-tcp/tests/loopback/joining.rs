@@ -1,0 +1,152 @@
+//! A node that belongs to no group yet answers whoever calls, and joins.
+
+use std::io::Read;
+
+use bytes::Bytes;
+use raft_core::change::MembershipChange;
+use raft_core::consensus::{RoleName, To};
+use raft_core::id::NodeId;
+use raft_core::membership::{Membership, Peer};
+use raft_core::memory::MemoryStores;
+use raft_core::node::{Node, NodeEvent};
+use raft_core::snapshot::SnapshotMeta;
+use raft_core::state_machine::{Committed, SnapshotView, StateMachine, StateMachineError};
+use raft_transport_tcp::{TcpConfig, TcpTransport};
+use tokio::time::timeout;
+
+use crate::{End, PATIENCE, Setup};
+
+fn unknown(id: u64) -> Peer {
+    Peer {
+        id: NodeId::new(id),
+        address: String::new(),
+    }
+}
+
+#[tokio::test]
+async fn a_caller_is_answered_where_it_says_that_it_is_reached() {
+    let mut one = End::start(1);
+    let mut two = End::start(2);
+    one.beat(&two.peer(), 7);
+    assert_eq!(two.round().await, 7);
+    two.beat(&unknown(1), 8);
+    assert_eq!(one.round().await, 8);
+}
+
+#[tokio::test]
+async fn a_caller_that_listens_everywhere_is_answered_where_it_called_from() {
+    let mut one = End::start_as(
+        1,
+        Setup {
+            listen: "0.0.0.0:0".into(),
+            ..Setup::default()
+        },
+    );
+    let mut two = End::start(2);
+    one.beat(&two.peer(), 7);
+    assert_eq!(two.round().await, 7);
+    two.beat(&unknown(1), 8);
+    assert_eq!(one.round().await, 8);
+}
+
+#[tokio::test]
+async fn what_is_advertised_counts_more_than_where_a_node_listens() {
+    let mut elsewhere = End::start(1);
+    let advertise = elsewhere.peer().address;
+    let one = End::start_with(1, |config| config.advertise = advertise);
+    let mut two = End::start(2);
+    one.beat(&two.peer(), 7);
+    assert_eq!(two.round().await, 7);
+    two.beat(&unknown(1), 8);
+    assert_eq!(elsewhere.round().await, 8);
+}
+
+#[tokio::test]
+async fn a_message_for_nobody_knows_whom_is_dropped_and_counted() {
+    let one = End::start(1);
+    one.beat(&unknown(2), 1);
+    one.counts(|stats| stats.dropped_unreachable == 1).await;
+}
+
+/// Counts what it applies.
+#[derive(Debug, Default)]
+struct Counter(u64);
+
+impl StateMachine for Counter {
+    fn apply(&mut self, batch: &[Committed]) -> Result<Vec<Bytes>, StateMachineError> {
+        let count = |_: &Committed| {
+            self.0 += 1;
+            Bytes::from(self.0.to_string())
+        };
+        Ok(batch.iter().map(count).collect())
+    }
+
+    fn snapshot(&mut self) -> Result<SnapshotView, StateMachineError> {
+        Ok(SnapshotView::of_bytes(self.0.to_string()))
+    }
+
+    fn restore(&mut self, _: &SnapshotMeta, from: &mut dyn Read) -> Result<(), StateMachineError> {
+        let mut text = String::new();
+        from.read_to_string(&mut text)?;
+        self.0 = text.parse().map_err(StateMachineError::new)?;
+        Ok(())
+    }
+}
+
+fn bind(listen: &str) -> TcpTransport {
+    TcpTransport::bind_plaintext(listen, TcpConfig::default()).unwrap()
+}
+
+async fn start(id: u64, transport: TcpTransport, founders: Option<&Membership>) -> Node {
+    let stores = MemoryStores::new().open();
+    let mut builder = Node::builder(id, stores, transport, Counter::default());
+    if let Some(founders) = founders {
+        builder = builder.initial_membership(founders.clone());
+    }
+    builder.start().await.unwrap()
+}
+
+async fn leader(nodes: &[Node]) -> usize {
+    loop {
+        let leads = |node: &Node| node.watch().borrow().role == RoleName::Leader;
+        if let Some(leader) = nodes.iter().position(leads) {
+            return leader;
+        }
+        tokio::task::yield_now().await;
+    }
+}
+
+#[tokio::test]
+async fn an_empty_node_joins_a_group_over_tcp_and_leads_it() {
+    let transports: Vec<TcpTransport> = (1..=3).map(|_| bind("127.0.0.1:0")).collect();
+    let addresses = transports
+        .iter()
+        .map(|one| one.listen_address().to_string());
+    let founders = Membership::of_voters((1..).zip(addresses)).unwrap();
+    let mut nodes = Vec::new();
+    for (id, transport) in (1..).zip(transports) {
+        nodes.push(start(id, transport, Some(&founders)).await);
+    }
+    let joined = async {
+        let leader = leader(&nodes).await;
+        nodes[leader].propose("a").await.unwrap();
+        let transport = bind("0.0.0.0:0");
+        let port = transport.listen_address().port();
+        let fourth = start(4, transport, None).await;
+        let mut events = fourth.events();
+        let change = MembershipChange::new().add_voter(4, format!("127.0.0.1:{port}"));
+        nodes[leader].change_membership(change).await.unwrap();
+        let led = nodes[leader].transfer_leadership(To::Node(NodeId::new(4)));
+        assert_eq!(led.await.unwrap(), NodeId::new(4));
+        while !matches!(events.next().await, Some(NodeEvent::StandingChanged(now)) if now.role == RoleName::Leader)
+        {
+        }
+        let applied = fourth.propose("b").await.unwrap();
+        assert_eq!(applied.response, "2");
+        fourth.shutdown().await.unwrap();
+    };
+    timeout(PATIENCE, joined).await.expect("it never joined");
+    for node in &nodes {
+        node.shutdown().await.unwrap();
+    }
+}
