@@ -1,12 +1,13 @@
 //! `simulate`: runs the simulator of raft-core for long, replays single seeds, and shows them.
 
 mod lives;
+mod mutants;
 mod options;
 mod page;
 mod replay;
 mod report;
 
-pub use options::{ReplayOptions, RunOptions, SimulateCommand, SimulateOptions};
+pub use options::{MutantsOptions, ReplayOptions, RunOptions, SimulateCommand, SimulateOptions};
 
 use std::process::ExitCode;
 
@@ -18,6 +19,7 @@ pub fn run(options: SimulateOptions) -> ExitCode {
     let done = match options.command {
         SimulateCommand::Run(options) => lives::run(&options),
         SimulateCommand::Replay(options) => replay::run(&options),
+        SimulateCommand::Mutants(options) => mutants::run(&options),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

@@ -20,6 +20,8 @@ pub enum SimulateCommand {
     Run(RunOptions),
     /// Runs one seed again, and shows what happened.
     Replay(ReplayOptions),
+    /// Plants deliberate faults into the protocol, and shows which checker finds each.
+    Mutants(MutantsOptions),
 }
 
 /// How much to simulate.
@@ -34,6 +36,14 @@ pub struct RunOptions {
     /// Print JSON, for programs.
     #[arg(long)]
     pub json: bool,
+}
+
+/// Which faults to plant.
+#[derive(Clone, Debug, Args)]
+pub struct MutantsOptions {
+    /// Only these, by name.
+    #[arg(long, value_name = "NAME", value_delimiter = ',')]
+    pub only: Vec<String>,
 }
 
 /// What to show of a seed.

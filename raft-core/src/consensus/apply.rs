@@ -1,5 +1,6 @@
 //! Hands committed entries to the state machine: in order, each once, a bounded amount at a time.
 
+use super::mutant::{Mutant, mutant};
 use std::collections::VecDeque;
 
 use super::effect::{Effect, Effects};
@@ -81,7 +82,11 @@ impl Shared {
     /// Hands over what is committed, and durable here: so a state machine never holds the effect
     /// of an entry that this node could still lose (RULES 39).
     pub(super) fn pump_apply(&mut self, out: &mut Effects) {
-        let through = self.committed.min(self.log.durable());
+        let through = if mutant(Mutant::AppliedBeforeSync) {
+            self.committed
+        } else {
+            self.committed.min(self.log.durable())
+        };
         while !self.apply.is_restoring() && self.apply.handed < through {
             let room = self
                 .config
@@ -113,8 +118,8 @@ impl Shared {
         let next = self.apply.handed.next();
         let through = self.committed.min(self.log.durable());
         entries.retain(|entry| entry.index() <= through);
-        if !self.apply.is_restoring() && entries.first().is_some_and(|first| first.index() == next)
-        {
+        let is_next = entries.first().is_some_and(|first| first.index() == next);
+        if !self.apply.is_restoring() && (is_next || mutant(Mutant::EntriesSkippedAfterFetch)) {
             self.apply.hand_over(entries, out);
         }
         self.pump_apply(out);

@@ -2,6 +2,7 @@
 
 use super::Raft;
 use super::effect::{Effect, Effects};
+use super::mutant::{Mutant, mutant};
 use super::pending::Deferred;
 use super::quorum;
 use super::role::{Ballot, Role};
@@ -20,7 +21,8 @@ impl Raft {
         let now = self.shared.now;
         // After a pause of the process the leader's heartbeats lie in the inbox: hear them first
         // (RULES 55).
-        let overslept = now.since(deadline) >= self.shared.config.election_timeout;
+        let overslept = now.since(deadline) >= self.shared.config.election_timeout
+            && !mutant(Mutant::OversleptCampaigns);
         if overslept || !self.shared.may_campaign() {
             if let (Role::Follower(follower), false) = (&mut self.role, overslept) {
                 follower.leader = None;
@@ -75,7 +77,7 @@ impl Raft {
 
     pub(super) fn solicit_votes_when_durable(&mut self, out: &mut Effects) {
         let solicit = Deferred::SolicitVotes(self.shared.term());
-        if self.shared.pending.defer(solicit).is_some() {
+        if mutant(Mutant::CandidacyNotPersisted) || self.shared.pending.defer(solicit).is_some() {
             self.solicit_votes(self.shared.term(), out);
         }
     }
@@ -101,8 +103,9 @@ impl Raft {
     pub(super) fn on_pre_vote(&mut self, message: &Message, last: LogId, out: &mut Effects) {
         let is_new = message.term > self.shared.term();
         let granted = is_new
-            && !self.hears_a_leader_other_than(message.from)
-            && self.shared.is_up_to_date(last);
+            && (!self.hears_a_leader_other_than(message.from)
+                || mutant(Mutant::PreVoteUnderLeader))
+            && (self.shared.is_up_to_date(last) || mutant(Mutant::PreVoteForAnyLog));
         if is_new && !granted && !self.hears_a_leader_other_than(message.from) {
             self.campaign_instead();
         }
@@ -132,7 +135,7 @@ impl Raft {
     /// this term has a leader already (RULES 6). The vote leaves when it is durable (thesis §3.8).
     pub(super) fn on_vote(&mut self, from: NodeId, last: LogId, out: &mut Effects) {
         let is_free = match self.shared.hard_state.vote {
-            Some(candidate) => candidate == from,
+            Some(candidate) => candidate == from || mutant(Mutant::VotesTwice),
             None => self.leader().is_none_or(|leader| leader == from),
         };
         if !is_free || !self.shared.is_up_to_date(last) {
@@ -140,7 +143,7 @@ impl Raft {
                 .shared
                 .send(from, Body::VoteReply { granted: false }, out);
         }
-        if self.shared.hard_state.vote.is_none() {
+        if self.shared.hard_state.vote.is_none() || mutant(Mutant::VotesTwice) {
             self.shared.set_hard_state(self.shared.term(), Some(from));
         }
         self.shared.restart_election_timer();
@@ -184,7 +187,7 @@ impl Raft {
         let Role::Candidate(ballot) = &mut self.role else {
             return;
         };
-        ballot.count(from, granted);
+        ballot.count(from, granted || mutant(Mutant::RefusalsCountAsVotes));
         match ballot.outcome(self.shared.membership()) {
             // Foreign votes may come before our own is durable; then they wait for it (RULES 2).
             Some(true) if ballot.granted.contains(&own) => self.become_leader(out),
@@ -195,7 +198,9 @@ impl Raft {
 
     /// The leader wants us to lead at once (thesis §3.10). Only a voter can (RULES 14).
     pub(super) fn on_timeout_now(&mut self, from: NodeId, out: &mut Effects) {
-        if self.leader() != Some(from) || from == self.shared.id {
+        let is_leader = self.leader() == Some(from)
+            || (mutant(Mutant::TimeoutNowFromAnyone) && !matches!(self.role, Role::Leader(_)));
+        if !is_leader || from == self.shared.id {
             return;
         }
         // With the order the leader gives up its lease, and so the promises that others made it.

@@ -1,5 +1,6 @@
 //! How a follower takes entries, heartbeats and snapshots (thesis §3.5, §5.3).
 
+use super::mutant::{Mutant, mutant};
 use std::sync::Arc;
 
 use super::Raft;
@@ -29,7 +30,9 @@ impl Raft {
         if !matches!(self.role, Role::Follower(_)) {
             self.become_follower(self.shared.term(), Some(from), out);
         }
-        self.shared.restart_election_timer();
+        if !mutant(Mutant::LeaderDoesNotResetTimer) {
+            self.shared.restart_election_timer();
+        }
         self.shared.resolve_transfer(from, out);
         let Role::Follower(follower) = &mut self.role else {
             return None;
@@ -58,7 +61,7 @@ impl Raft {
             return self.shared.drop_nonsense(nonsense, out);
         }
         self.observe_term(term, out);
-        if term < self.shared.term() {
+        if term < self.shared.term() && !mutant(Mutant::SnapshotAlwaysSent) {
             return; // Its sender leads no more. What it sent is true all the same, and unneeded.
         }
         if let Some((follower, shared)) = self.follow(from, out) {
@@ -85,7 +88,10 @@ impl Follower {
         // What is committed here is in the leader's log too, so it need not be compared, and may
         // be purged (RULES 29).
         let known = shared.committed;
-        if previous.index > known && shared.log.term_at(previous.index) != Some(previous.term) {
+        if previous.index > known
+            && !mutant(Mutant::PreviousNotChecked)
+            && shared.log.term_at(previous.index) != Some(previous.term)
+        {
             let hint = shared.log.agreement_hint(previous.index, previous.term);
             let body = Body::AppendRejected {
                 previous: previous.index,
@@ -97,9 +103,13 @@ impl Follower {
             return shared.halt(fault, out);
         }
         let is_new = |entry: &&Entry| {
-            entry.index() > known && shared.log.term_at(entry.index()) != Some(entry.term())
+            entry.index() > known
+                && (mutant(Mutant::AlwaysTruncates)
+                    || shared.log.term_at(entry.index()) != Some(entry.term()))
         };
-        if let Some(first) = entries.iter().find(is_new).map(Entry::index) {
+        if let Some(first) = entries.iter().find(is_new).map(Entry::index)
+            && !(mutant(Mutant::ConflictKept) && first <= shared.log.last().id.index)
+        {
             // Only a real conflict truncates: a late duplicate must not cut off what came after
             // it (RULES 26).
             if first <= shared.log.last().id.index {
@@ -115,10 +125,19 @@ impl Follower {
         }
         self.verified = self.verified.max(covered.index);
         // Not beyond what this leader's messages have verified (RULES 28).
-        shared.commit_through(commit.min(self.verified.max(known)), out);
+        let cap = if mutant(Mutant::CommitNotCapped) {
+            shared.log.last().id.index
+        } else {
+            self.verified.max(known)
+        };
+        shared.commit_through(commit.min(cap), out);
         // Not our own last index: beyond `covered` there may be a tail that is not the leader's
         // (RULES 27).
-        let matched = covered.index.max(known);
+        let matched = if mutant(Mutant::MatchedIsOwnLast) {
+            shared.log.last().id.index
+        } else {
+            covered.index.max(known)
+        };
         shared.send_when_durable(from, Body::AppendAccepted { matched }, out);
     }
 
@@ -150,7 +169,7 @@ impl Follower {
         out: &mut Effects,
     ) {
         let last = meta.header.last;
-        if last.id.index > shared.committed {
+        if last.id.index > shared.committed || mutant(Mutant::SnapshotMovesBack) {
             if shared.log.term_at(last.id.index) == Some(last.id.term) {
                 // The log has it all: nothing to install, only to commit.
                 self.verified = self.verified.max(last.id.index);
@@ -170,9 +189,13 @@ impl Shared {
     fn install(&mut self, meta: SnapshotMeta, out: &mut Effects) {
         let header = &meta.header;
         self.log.reset(header.last, header.time);
-        self.pending.stage_reset(header.last);
-        self.memberships
-            .reset(header.membership_at, Arc::clone(&header.membership));
+        if !mutant(Mutant::SnapshotKeepsLog) {
+            self.pending.stage_reset(header.last);
+        }
+        if !mutant(Mutant::SnapshotForgetsMembership) {
+            self.memberships
+                .reset(header.membership_at, Arc::clone(&header.membership));
+        }
         self.announce_membership(out);
         self.committed = header.last.id.index;
         self.compaction.snapshot = Some(meta.id());

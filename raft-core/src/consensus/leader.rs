@@ -1,6 +1,7 @@
 //! How a leader takes proposals, commits, and keeps its followers and its office (thesis §3.5,
 //! §3.6, §6.2).
 
+use super::mutant::{Mutant, mutant};
 use std::collections::{BTreeMap, VecDeque};
 
 use super::effect::{Effect, Effects, Nonsense, Refusal};
@@ -13,6 +14,7 @@ use super::shared::Shared;
 use super::timer::Timer;
 use crate::entry::{Entry, Payload, Sealed};
 use crate::id::{LogId, LogIndex, NodeId, Term};
+use crate::membership::Membership;
 use crate::message::{Body, ReadId, Round};
 use crate::time::{ClusterTime, Timestamp};
 
@@ -90,7 +92,9 @@ impl Leader {
             self.cluster_time(shared),
             blank,
         );
-        shared.append(&[blank], out);
+        if !mutant(Mutant::NoBlankEntry) {
+            shared.append(&[blank], out);
+        }
         shared.timers.set(
             Timer::Heartbeat,
             shared.now + shared.config.heartbeat_interval,
@@ -145,7 +149,9 @@ impl Leader {
         if bytes > bytes_max {
             return Some(Refusal::TooLarge { bytes, bytes_max });
         }
-        if let Some(transfer) = shared.transfer {
+        if let Some(transfer) = shared.transfer
+            && !mutant(Mutant::ProposalsDuringTransfer)
+        {
             return Some(Refusal::Transferring(transfer.to));
         }
         // The first proposal always passes, however large (RULE 5).
@@ -215,7 +221,7 @@ impl Leader {
             }
             | Replication::Snapshot { .. } => false,
         };
-        if !is_current {
+        if !is_current && !mutant(Mutant::LateRejectionBelieved) {
             return; // Repeated or late (RULES 31).
         }
         // Of our log, nothing after the hint and nothing newer than it can match there: one probe
@@ -226,6 +232,9 @@ impl Leader {
         } else {
             shared.log.agreement_hint(latest, hint.term).index
         };
+        if mutant(Mutant::HintBelievedAsMatch) {
+            progress.accepted(agreed);
+        }
         progress.become_probe(agreed.next());
         self.replicate_to(from, shared, out);
     }
@@ -234,16 +243,22 @@ impl Leader {
     /// entry on a majority can still be overwritten (thesis §3.6.2, figure 3.7). This node counts
     /// when its own disk has the entry.
     pub(super) fn advance_commit(&mut self, shared: &mut Shared, out: &mut Effects) {
-        let agreed = quorum::agreed(shared.membership(), |voter| {
+        let agreed = quorum::agreed(self.deciding(shared), |voter| {
             if voter == shared.id {
-                return shared.log.durable();
+                return if mutant(Mutant::OwnDiskNotAwaited) {
+                    shared.log.last().id.index
+                } else {
+                    shared.log.durable()
+                };
             }
             self.peers
                 .get(&voter)
                 .map_or(LogIndex::ZERO, |progress| progress.matched)
         });
         let Some(agreed) = agreed else { return };
-        if agreed <= shared.committed || shared.log.term_at(agreed) != Some(self.term) {
+        let is_own = shared.log.term_at(agreed) == Some(self.term)
+            || mutant(Mutant::OldTermCommittedByCount);
+        if agreed <= shared.committed || !is_own {
             return;
         }
         shared.commit_through(agreed, out);
@@ -258,6 +273,15 @@ impl Leader {
         }
     }
 
+    /// The membership that decides over commits: the newest, but for a planted fault.
+    fn deciding<'a>(&self, shared: &'a Shared) -> &'a Membership {
+        if mutant(Mutant::MembershipOnCommit) {
+            shared.memberships.committed(shared.committed)
+        } else {
+            shared.membership()
+        }
+    }
+
     /// Time to be heard again, and to ask whether the office is still ours.
     pub(super) fn on_heartbeat_due(
         &mut self,
@@ -265,7 +289,7 @@ impl Leader {
         deadline: Timestamp,
         out: &mut Effects,
     ) -> Tenure {
-        if shared.has_stalled_disk() {
+        if shared.has_stalled_disk() && !mutant(Mutant::StalledDiskLeads) {
             return Tenure::StepDown; // RULE 7
         }
         let is_late = shared.now.since(deadline) > shared.config.heartbeat_interval;
@@ -273,7 +297,10 @@ impl Leader {
         if is_late && self.quorum_heard(shared) >= Some(self.grace) {
             self.grace = shared.now + shared.config.election_timeout;
         }
-        if shared.now >= self.grace && self.has_lost_its_quorum(shared) {
+        if shared.now >= self.grace
+            && !mutant(Mutant::NeverStepsDown)
+            && self.has_lost_its_quorum(shared)
+        {
             return Tenure::StepDown;
         }
         shared.timers.set(
@@ -282,7 +309,9 @@ impl Leader {
         );
         self.start_round(shared, out);
         for progress in self.peers.values_mut() {
-            if let Replication::Probe { awaiting_reply } = &mut progress.state {
+            if let Replication::Probe { awaiting_reply } = &mut progress.state
+                && !mutant(Mutant::ProbeNotRepeated)
+            {
                 *awaiting_reply = false; // One probe a heartbeat: it may have been lost.
             }
         }
@@ -329,7 +358,9 @@ impl Leader {
         }
         progress.heard = shared.now;
         progress.round = progress.round.max(round);
-        self.look_after_overdue(shared, from, verified, out);
+        if !mutant(Mutant::LostAppendNotResent) {
+            self.look_after_overdue(shared, from, verified, out);
+        }
         self.replicate_to(from, shared, out);
         self.confirm_reads(shared, out);
     }
@@ -374,10 +405,20 @@ impl Leader {
     fn await_round(&mut self, shared: &mut Shared, origin: Origin, out: &mut Effects) {
         // An entry of this term must be committed first, or the commit index may be behind what
         // an earlier leader has answered: waiting for `first` to be applied includes that.
-        let index = shared.committed.max(self.first);
+        let index = if mutant(Mutant::ReadsBeforeOwnEntry) {
+            shared.committed
+        } else {
+            shared.committed.max(self.first)
+        };
         let is_idle = self.unconfirmed.is_empty();
-        self.unconfirmed
-            .push(origin, index, Round(self.round.0 + 1));
+        let round = if mutant(Mutant::ReadsWithoutRound) {
+            Round::default()
+        } else if mutant(Mutant::ReadsJoinRunningRound) {
+            self.round
+        } else {
+            Round(self.round.0 + 1)
+        };
+        self.unconfirmed.push(origin, index, round);
         if is_idle {
             self.start_round(shared, out);
             self.confirm_reads(shared, out); // A single voter needs nobody's answer.
@@ -410,7 +451,14 @@ impl Leader {
         self.round = Round(self.round.0 + 1);
         self.note_round(shared);
         for (peer, progress) in &self.peers {
-            let commit = shared.committed.min(progress.matched);
+            if mutant(Mutant::NoHeartbeats) {
+                continue;
+            }
+            let commit = if mutant(Mutant::HeartbeatCommitNotCapped) {
+                shared.committed
+            } else {
+                shared.committed.min(progress.matched)
+            };
             shared.send(
                 *peer,
                 Body::Heartbeat {
@@ -425,7 +473,9 @@ impl Leader {
     /// Leaves office: nobody who waits may wait for ever (RULE 6).
     pub(super) fn resign(self, shared: &mut Shared, out: &mut Effects) {
         out.push(Effect::LeadershipLost { term: self.term });
-        self.unconfirmed.fail(shared, out);
+        if !mutant(Mutant::ReadsLostAtDeposition) {
+            self.unconfirmed.fail(shared, out);
+        }
     }
 
     /// The group's time: goes on from where the log left it, by this node's monotonic clock.

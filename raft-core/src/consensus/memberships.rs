@@ -48,6 +48,15 @@ impl Memberships {
             .any(|(_, membership)| membership.is_voter(node))
     }
 
+    /// The newest that is committed.
+    pub(super) fn committed(&self, committed: LogIndex) -> &Arc<Membership> {
+        let count = self
+            .history
+            .partition_point(|(at, _)| at.index <= committed);
+        let newest = count.checked_sub(1).and_then(|at| self.history.get(at));
+        newest.map_or(self.current(), |(_, membership)| membership)
+    }
+
     /// A new one was appended.
     pub(super) fn push(&mut self, at: LogId, membership: Arc<Membership>) {
         self.history.retain(|(known, _)| known.index < at.index);

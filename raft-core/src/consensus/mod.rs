@@ -15,6 +15,7 @@ mod leader;
 mod lease;
 mod log_view;
 mod memberships;
+pub(crate) mod mutant;
 mod pending;
 mod progress;
 mod quorum;

@@ -1,5 +1,6 @@
 //! What waits for the disk (RULE 1, RULE 2): one ordered stream of writes, and what each releases.
 
+use super::mutant::{Mutant, mutant};
 use std::collections::VecDeque;
 
 use super::effect::Write;
@@ -65,6 +66,9 @@ impl Pending {
         );
         self.draft.truncate_from = Some(from);
         self.draft_log_end = Some(from.previous());
+        if mutant(Mutant::OverwrittenCountsAsDurable) {
+            return;
+        }
         for write in &mut self.writes {
             write.log_end = write.log_end.map(|end| end.min(from.previous()));
         }
@@ -86,6 +90,9 @@ impl Pending {
     pub(super) fn stage_reset(&mut self, base: ChainLink) {
         self.draft.purge_through = Some(base);
         self.draft_log_end = Some(base.id.index);
+        if mutant(Mutant::ResetKeepsOldDurability) {
+            return;
+        }
         for write in &mut self.writes {
             write.log_end = None;
         }

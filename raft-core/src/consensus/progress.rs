@@ -1,5 +1,6 @@
 //! What a leader knows of one follower, and how much it sends before it hears back. Knows no Raft.
 
+use super::mutant::{Mutant, mutant};
 use std::collections::VecDeque;
 use std::time::Duration;
 
@@ -102,6 +103,7 @@ impl Progress {
         self.matched = self.matched.max(matched);
         self.next = self.next.max(self.matched.next());
         match &mut self.state {
+            Replication::Replicate(_) if mutant(Mutant::WindowNeverFreed) => {}
             Replication::Replicate(in_flight) => in_flight.free_through(matched),
             Replication::Probe { .. } => self.state = Replication::Replicate(InFlight::default()),
             Replication::Snapshot { through } if self.matched >= *through => {
@@ -189,7 +191,8 @@ impl Replication {
 impl InFlight {
     /// Whether another append has to wait. A single one always passes, however large.
     pub(super) fn is_full(&self, messages_max: usize, bytes_max: usize) -> bool {
-        !self.messages.is_empty()
+        !mutant(Mutant::WindowUnlimited)
+            && !self.messages.is_empty()
             && (self.messages.len() >= messages_max || self.bytes >= bytes_max)
     }
 

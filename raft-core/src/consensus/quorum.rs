@@ -1,5 +1,6 @@
 //! Majorities, of one set of voters or of two (joint consensus). Knows nothing of Raft.
 
+use super::mutant::{Mutant, mutant};
 use std::collections::BTreeSet;
 
 use crate::id::NodeId;
@@ -14,8 +15,17 @@ pub(super) fn agreed<T: Ord + Copy>(
     membership: &Membership,
     value_of: impl Fn(NodeId) -> T,
 ) -> Option<T> {
+    if mutant(Mutant::LearnersCount) {
+        return majority(&membership.members().keys().copied().collect(), &value_of);
+    }
     let incoming = majority(membership.voters(), &value_of);
+    if mutant(Mutant::OldHalfForgotten) {
+        return incoming;
+    }
     match majority(membership.outgoing(), &value_of) {
+        Some(outgoing) if mutant(Mutant::OneHalfSuffices) => {
+            incoming.map(|value| value.max(outgoing))
+        }
         Some(outgoing) => incoming.map(|value| value.min(outgoing)),
         None => incoming,
     }
@@ -23,6 +33,11 @@ pub(super) fn agreed<T: Ord + Copy>(
 
 /// Whether a majority (of each half) says yes.
 pub(super) fn has_majority(membership: &Membership, says_yes: impl Fn(NodeId) -> bool) -> bool {
+    if mutant(Mutant::WinsWithHalf) {
+        let voters = membership.voters();
+        let yes = voters.iter().filter(|voter| says_yes(**voter)).count();
+        return yes * 2 >= voters.len();
+    }
     agreed(membership, says_yes).unwrap_or(false)
 }
 
@@ -33,6 +48,9 @@ fn majority<T: Ord + Copy>(
     let mut values: Vec<T> = voters.iter().map(|voter| value_of(*voter)).collect();
     values.sort_unstable_by(|a, b| b.cmp(a));
     // Of n voters, n / 2 + 1 are a majority: the value at this rank is reached by all before it.
+    if mutant(Mutant::LowMedian) {
+        return values.get((voters.len() / 2).saturating_sub(1)).copied();
+    }
     values.get(voters.len() / 2).copied()
 }
 

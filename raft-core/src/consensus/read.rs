@@ -4,6 +4,7 @@
 //! which a round of heartbeats confirms, and that the state machine has applied what was committed
 //! by then. Rounds are the node's own, ever-growing read positions: no caller chooses them.
 
+use super::mutant::{Mutant, mutant};
 use std::collections::{BTreeMap, VecDeque};
 
 use super::effect::{Effect, Effects, Refusal};
@@ -183,6 +184,10 @@ impl Shared {
         index: Option<LogIndex>,
         out: &mut Effects,
     ) {
+        let read = match self.reads.forwarded.first_key_value() {
+            Some((first, _)) if mutant(Mutant::ReadAnswersSwapped) => *first,
+            _ => read,
+        };
         let Some(forwarded) = self.reads.forwarded.remove(&read) else {
             return; // A repeated answer, or to a read that was given up.
         };
@@ -196,6 +201,9 @@ impl Shared {
     /// Sends forwarded reads again: the request or its answer was lost, or the leader changed.
     /// Gives up what has waited for too long, so that every read ends.
     pub(super) fn retry_reads(&mut self, leader: Option<NodeId>, out: &mut Effects) {
+        if mutant(Mutant::ForwardedReadsNotRetried) {
+            return;
+        }
         let patience = 2 * self.config.election_timeout;
         let now = self.now;
         let mut expired = Vec::new();
@@ -244,7 +252,7 @@ impl Shared {
         let applied = self.apply.applied();
         let mut ready = Vec::new();
         while let Some(first) = self.reads.confirmed.first_entry() {
-            if *first.key() > applied {
+            if *first.key() > applied && !mutant(Mutant::ReadsBeforeApplied) {
                 break;
             }
             ready.extend(first.remove().into_iter().flat_map(|asked| asked.reads));

@@ -7,6 +7,7 @@
 
 use super::effect::{ChangeRefusal, Effect, Effects};
 use super::leader::Leader;
+use super::mutant::{Mutant, mutant};
 use super::progress::Progress;
 use super::shared::Shared;
 use crate::change::MembershipChange;
@@ -48,7 +49,8 @@ impl Leader {
         out: &mut Effects,
     ) -> Result<LogId, ChangeRefusal> {
         let at = shared.memberships.current_at();
-        if !self.may_step(shared) || shared.transfer.is_some() {
+        let is_early = !self.may_step(shared) && !mutant(Mutant::TwoChangesAtOnce);
+        if is_early || shared.transfer.is_some() {
             return Err(ChangeRefusal::NotReady);
         }
         let step = change
@@ -67,7 +69,8 @@ impl Leader {
     /// The membership in force is committed, and so is an entry of this leader's term.
     fn may_step(&self, shared: &Shared) -> bool {
         let at = shared.memberships.current_at().index;
-        at <= shared.committed && self.first <= shared.committed
+        at <= shared.committed
+            && (self.first <= shared.committed || mutant(Mutant::ChangeBeforeOwnEntry))
     }
 
     /// Takes the next step of a change, if its time has come.
@@ -79,7 +82,12 @@ impl Leader {
         let Some(goal) = membership.goal() else {
             return self.settle_change(shared, &membership, out);
         };
-        if !self.have_caught_up(shared, &membership.joining()) {
+        if mutant(Mutant::JointNeverLeft) && membership.is_joint() {
+            return;
+        }
+        if !mutant(Mutant::LearnersPromotedAtOnce)
+            && !self.have_caught_up(shared, &membership.joining())
+        {
             return;
         }
         // Who leaves hands over first, so that nobody has to wait for an election.
@@ -104,7 +112,7 @@ impl Leader {
             out.push(Effect::MembershipSettled { at });
         }
         // A leader without a vote has led to the end what removed it (thesis §4.2.2).
-        self.retires = !membership.is_voter(shared.id);
+        self.retires = !membership.is_voter(shared.id) && !mutant(Mutant::RemovedLeaderStays);
     }
 
     fn append_membership(

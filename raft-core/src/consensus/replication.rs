@@ -3,6 +3,7 @@
 use super::effect::{Effect, Effects};
 use super::event::Reader;
 use super::leader::Leader;
+use super::mutant::{Mutant, mutant};
 use super::progress::{Progress, Replication};
 use super::shared::Shared;
 use crate::entry::Entry;
@@ -178,6 +179,9 @@ impl Leader {
         if let Some(progress) = self.peers.get_mut(&to)
             && matches!(progress.state, Replication::Snapshot { .. })
         {
+            if mutant(Mutant::SnapshotStateStuck) {
+                return;
+            }
             progress.snapshot_failed(shared.now, shared.config.heartbeat_interval);
         }
     }

@@ -1,5 +1,6 @@
 //! The roles, what each owns, and the only functions that change them.
 
+use super::mutant::{Mutant, mutant};
 use std::collections::BTreeSet;
 
 use super::Raft;
@@ -73,7 +74,8 @@ impl Raft {
     /// a pre-vote only asks about a term (§9.6), and a vote request heard under a live leader is
     /// ignored (§4.2.3).
     pub(super) fn observe_term(&mut self, asserted: Term, out: &mut Effects) {
-        if asserted > self.shared.term() {
+        let is_deaf = mutant(Mutant::HigherTermIgnored) && matches!(self.role, Role::Leader(_));
+        if asserted > self.shared.term() && !is_deaf {
             self.become_follower(asserted, None, out);
         }
     }
@@ -95,7 +97,9 @@ impl Raft {
         );
         if term > self.shared.term() {
             // A new term has no vote yet. Within a term the vote stays (RULES 4).
-            self.shared.set_hard_state(term, None);
+            let kept = self.shared.hard_state.vote;
+            let vote = kept.filter(|_| mutant(Mutant::VoteKeptIntoNewTerm));
+            self.shared.set_hard_state(term, vote);
         }
         let follower = Follower {
             leader,

@@ -1,5 +1,6 @@
 //! What outlives roles: term and vote, the log, what is committed, what waits.
 
+use super::mutant::{Mutant, mutant};
 use std::sync::Arc;
 
 use super::apply::ApplyQueue;
@@ -60,9 +61,14 @@ impl Shared {
     /// Whether this node may ask for votes: a voter that is not being restored, with a disk that
     /// moves (RULE 7).
     pub(super) fn may_campaign(&self) -> bool {
-        self.memberships.is_voter(self.id, self.committed)
+        let is_voter = if mutant(Mutant::VotedOutNeverCampaigns) {
+            self.membership().is_voter(self.id)
+        } else {
+            self.memberships.is_voter(self.id, self.committed)
+        };
+        (is_voter || (mutant(Mutant::LearnersCampaign) && self.membership().contains(self.id)))
             && !self.is_bound_against(self.id)
-            && !self.apply.is_restoring()
+            && (!self.apply.is_restoring() || mutant(Mutant::CampaignsWhileRestoring))
             && !self.has_stalled_disk()
     }
 
@@ -101,6 +107,13 @@ impl Shared {
     /// Sends once everything staged or on its way to the disk is there.
     pub(super) fn send_when_durable(&mut self, to: NodeId, body: Body, out: &mut Effects) {
         let message = self.message(to, body);
+        let is_vote = matches!(message.body, Body::VoteReply { .. });
+        if (is_vote && mutant(Mutant::VoteNotPersisted))
+            || (!is_vote && mutant(Mutant::AcknowledgedBeforeSync))
+        {
+            out.push(Effect::Send(message));
+            return;
+        }
         if let Some(Deferred::Send(message)) = self.pending.defer(Deferred::Send(message)) {
             out.push(Effect::Send(message));
         }
@@ -109,7 +122,9 @@ impl Shared {
     /// Term and vote change together, and reach the disk as one record.
     pub(super) fn set_hard_state(&mut self, term: Term, vote: Option<NodeId>) {
         self.hard_state = HardState { term, vote };
-        self.pending.stage_hard_state(self.hard_state);
+        if !mutant(Mutant::HardStateForgotten) {
+            self.pending.stage_hard_state(self.hard_state);
+        }
     }
 
     /// Appends entries that follow the last one. A membership among them is in force at once.
@@ -133,7 +148,7 @@ impl Shared {
         );
         self.log.truncate(from);
         self.pending.stage_truncate(from);
-        if self.memberships.truncate(from) {
+        if !mutant(Mutant::MembershipNotRolledBack) && self.memberships.truncate(from) {
             self.announce_membership(out);
         }
     }
@@ -161,12 +176,26 @@ impl Shared {
     /// Whether a candidate whose log ends with `last` has at least what this node has (thesis
     /// §3.6.1).
     pub(super) fn is_up_to_date(&self, last: LogId) -> bool {
-        last >= self.log.last().id
+        let own = self.log.last().id;
+        if mutant(Mutant::VotesForAnyLog) {
+            return true;
+        }
+        if mutant(Mutant::UpToDateByIndex) {
+            return last.index >= own.index;
+        }
+        if mutant(Mutant::UpToDateByTerm) {
+            return last.term >= own.term;
+        }
+        last >= own
     }
 
     /// Waits a random time for a leader, from now on.
     pub(super) fn restart_election_timer(&mut self) {
-        let wait = self.timers.randomised(self.config.election_timeout);
+        let wait = if mutant(Mutant::TimersNotRandom) {
+            self.config.election_timeout
+        } else {
+            self.timers.randomised(self.config.election_timeout)
+        };
         self.timers.set(Timer::Election, self.now + wait);
     }
 

@@ -5,6 +5,7 @@ use super::effect::{ChangeRefusal, Effect, Effects, Nonsense, Refusal, TransferE
 use super::event::{Event, Reader, Sequence};
 use super::invariants::{self, Mark};
 use super::leader::{Leader, Tenure};
+use super::mutant::{Mutant, mutant};
 use super::pending::Deferred;
 use super::role::Role;
 use super::shared::Shared;
@@ -153,10 +154,10 @@ impl Raft {
             }
             Body::Vote {
                 transfer: false, ..
-            } if self.hears_a_leader_other_than(from) => return,
+            } if !mutant(Mutant::VoteUnderLeader) && self.hears_a_leader_other_than(from) => return,
             _ => self.observe_term(message.term, out),
         }
-        if message.term < self.shared.term() {
+        if message.term < self.shared.term() && !counts_all_the_same(&message.body) {
             return self.on_outdated(from, &message.body, out);
         }
         self.on_current(from, message.body, out);
@@ -165,6 +166,9 @@ impl Raft {
     /// A message from an earlier term. Whoever thinks it leads, or could, is told the term; or a
     /// node with a higher one would be cut off for ever (RULES 49).
     fn on_outdated(&mut self, from: NodeId, body: &Body, out: &mut Effects) {
+        if mutant(Mutant::OutdatedNotTold) {
+            return;
+        }
         let shared = &self.shared;
         let answer = match body {
             Body::Vote { .. } => Body::VoteReply { granted: false },
@@ -313,4 +317,14 @@ impl Raft {
 /// Whether no elections can have led from `own` to `asserted`.
 pub(super) fn is_term_too_far(own: Term, asserted: Term) -> bool {
     asserted.get().saturating_sub(own.get()) > TERM_JUMP_MAX
+}
+
+/// Whether a message of an earlier term is taken for one of this term: only by a planted fault.
+fn counts_all_the_same(body: &Body) -> bool {
+    match body {
+        Body::VoteReply { .. } => mutant(Mutant::OldVotesCount),
+        Body::Append { .. } | Body::Heartbeat { .. } => mutant(Mutant::OldTermAccepted),
+        Body::AppendAccepted { .. } => mutant(Mutant::OldAcknowledgementsCount),
+        _ => false,
+    }
 }

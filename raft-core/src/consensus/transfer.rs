@@ -1,5 +1,6 @@
 //! Leadership transfer (thesis §3.10): the target catches up, then begins an election at once.
 
+use super::mutant::{Mutant, mutant};
 use std::collections::BTreeSet;
 
 use super::Raft;
@@ -98,7 +99,8 @@ impl Leader {
             return;
         };
         let matched = self.peers.get(&to).map(|progress| progress.matched);
-        if matched == Some(shared.log.last().id.index) {
+        let has_all = matched == Some(shared.log.last().id.index);
+        if has_all || mutant(Mutant::TransferWithoutCatchUp) {
             shared.transfer = Some(Transfer { to, ordered: true });
             // For good: the order may arrive long after this transfer was given up.
             self.has_given_up_lease = true;
@@ -118,6 +120,9 @@ impl Raft {
     /// An election timeout has passed since the transfer began. A leader takes proposals again;
     /// an order that is still on its way can only lead to a later term, so it does no harm.
     pub(super) fn on_transfer_timeout(&mut self, out: &mut Effects) {
+        if mutant(Mutant::TransferNeverEnds) {
+            return;
+        }
         let Some(transfer) = self.shared.transfer.take() else {
             return;
         };

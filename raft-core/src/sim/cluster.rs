@@ -165,7 +165,7 @@ impl Cluster {
         (outcome, story)
     }
 
-    fn run_guarded(&mut self) -> Result<(), Box<Violation>> {
+    pub(super) fn run_guarded(&mut self) -> Result<(), Box<Violation>> {
         let outcome = catch_unwind(AssertUnwindSafe(|| self.run_phases()));
         let broken = match outcome {
             Ok(Ok(())) => {

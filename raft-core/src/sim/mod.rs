@@ -15,6 +15,8 @@ mod driver;
 mod faults;
 mod happen;
 mod machine;
+#[cfg(feature = "mutants")]
+mod mutants;
 mod network;
 mod observe;
 mod plan;
@@ -24,6 +26,8 @@ mod situation;
 mod story;
 mod workload;
 
+#[cfg(feature = "mutants")]
+pub use mutants::{Found, Mutant, expect_panics, hunt};
 pub use plan::Plan;
 pub use report::{FAULTS, Report, Violation};
 pub use situation::{Situation, Situations};
@@ -37,6 +41,12 @@ use cluster::Cluster;
 /// The first [`Violation`] of a safety property, or of liveness once the faults have ended.
 pub fn run(seed: u64) -> Result<Report, Box<Violation>> {
     Cluster::new(Plan::from_seed(seed)).run()
+}
+
+/// The violation that a life shows, without its story.
+#[cfg(feature = "mutants")]
+fn first_violation(seed: u64) -> Option<Box<Violation>> {
+    Cluster::new(Plan::from_seed(seed)).run_guarded().err()
 }
 
 /// A run together with its story.

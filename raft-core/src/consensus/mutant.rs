@@ -1,0 +1,150 @@
+//! Deliberate faults of the protocol, for the simulator to find.
+//!
+//! Each stands at one decision, behind [`mutant`]. Without the feature `mutants` that is a constant,
+//! and nothing of it is compiled. With it, a thread chooses one fault for everything it runs.
+
+macro_rules! mutants {
+    ($($name:ident = $budget:literal, $text:literal;)*) => {
+        /// A deliberate fault.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        pub enum Mutant {
+            $(
+                #[doc = $text]
+                $name,
+            )*
+        }
+
+        #[cfg(feature = "mutants")]
+        impl Mutant {
+            /// All of them.
+            pub const ALL: &'static [Self] = &[$(Self::$name,)*];
+
+            /// What it breaks, in words.
+            pub const fn text(self) -> &'static str {
+                match self {
+                    $(Self::$name => $text,)*
+                }
+            }
+
+            /// It must be found within so many seeds.
+            pub const fn seeds_max(self) -> u64 {
+                match self {
+                    $(Self::$name => $budget,)*
+                }
+            }
+
+            /// Its name.
+            pub const fn name(self) -> &'static str {
+                match self {
+                    $(Self::$name => stringify!($name),)*
+                }
+            }
+        }
+    };
+}
+
+mutants! {
+    VoteNotPersisted = 100, "a vote leaves before it is on disk";
+    CandidacyNotPersisted = 100, "a candidate asks for votes before its own is on disk";
+    AcknowledgedBeforeSync = 100, "entries are acknowledged before they are on disk";
+    OwnDiskNotAwaited = 100, "a leader counts its own entries before they are on disk";
+    OverwrittenCountsAsDurable = 4000, "entries overwritten on their way to the disk count as durable";
+    ResetKeepsOldDurability = 4000, "writes from before a received snapshot count for the log after it";
+    AppliedBeforeSync = 4000, "entries are applied before they are on this node's disk";
+    HardStateForgotten = 100, "a changed term or vote is not written";
+    VotesTwice = 100, "a node votes though it has voted for another";
+    VoteKeptIntoNewTerm = 100, "the vote of the former term counts in the next";
+    VotesForAnyLog = 100, "a vote is given without a look at the candidate's log";
+    UpToDateByIndex = 4000, "logs are compared by length only";
+    UpToDateByTerm = 100, "logs are compared by last term only";
+    PreVoteForAnyLog = 4000, "a pre-vote is granted whatever the candidate's log";
+    PreVoteUnderLeader = 4000, "a pre-vote is granted under a live leader";
+    VoteUnderLeader = 4000, "a vote request deposes a live leader";
+    OldVotesCount = 4000, "votes of an earlier term are counted";
+    OldTermAccepted = 100, "messages of an earlier leader are followed";
+    OldAcknowledgementsCount = 4000, "acknowledgements of an earlier term are counted";
+    HigherTermIgnored = 100, "a higher term deposes nobody";
+    OutdatedNotTold = 4000, "who is behind is not told the term";
+    RefusalsCountAsVotes = 100, "refused votes are counted as given";
+    WinsWithHalf = 100, "half of the voters are a majority";
+    LowMedian = 100, "one acknowledgement too few commits";
+    OneHalfSuffices = 100, "in a joint membership one majority decides";
+    OldHalfForgotten = 100, "in a joint membership only the new half counts";
+    NoBlankEntry = 100, "a new leader begins without an entry of its own";
+    OldTermCommittedByCount = 4000, "entries of earlier terms are committed by counting copies";
+    NeverStepsDown = 4000, "a leader without a quorum stays";
+    StalledDiskLeads = 4000, "a leader stays though its disk stands still";
+    PreviousNotChecked = 100, "entries are taken without a look at the one before";
+    ConflictKept = 100, "a conflicting suffix is kept";
+    AlwaysTruncates = 100, "every append cuts the log off behind it";
+    MatchedIsOwnLast = 100, "a follower acknowledges its whole log";
+    CommitNotCapped = 4000, "a follower commits beyond what was verified";
+    HeartbeatCommitNotCapped = 100, "a heartbeat's commit index is not capped by what matches";
+    HintBelievedAsMatch = 100, "a rejection's hint counts as an acknowledgement";
+    LateRejectionBelieved = 4000, "a late rejection moves the leader back";
+    WindowNeverFreed = 100, "an acknowledgement frees no place in the window";
+    WindowUnlimited = 4000, "appends are sent without regard to the window";
+    LostAppendNotResent = 100, "an append that was lost is never sent again";
+    ProbeNotRepeated = 100, "a lost probe is not repeated";
+    ReadsWithoutRound = 4000, "a leader answers reads without asking for its office";
+    ReadsBeforeOwnEntry = 100, "a leader answers reads before an entry of its own is committed";
+    ReadsJoinRunningRound = 4000, "a read is confirmed by a round that began before it";
+    ReadsBeforeApplied = 100, "a read is answered before the state machine is there";
+    ReadsLostAtDeposition = 100, "reads wait for ever at a leader that was deposed";
+    ForwardedReadsNotRetried = 100, "a forwarded read whose answer is lost waits for ever";
+    ReadAnswersSwapped = 4000, "an answer to one forwarded read is taken for another";
+    SnapshotMovesBack = 4000, "an old snapshot replaces a newer state";
+    SnapshotKeepsLog = 100, "a received snapshot leaves the old log in place";
+    SnapshotForgetsMembership = 4000, "a received snapshot does not bring its membership";
+    SnapshotAlwaysSent = 4000, "a snapshot of an earlier leader is installed";
+    SnapshotStateStuck = 4000, "a snapshot that failed on its way is not sent again";
+    CampaignsWhileRestoring = 4000, "a node campaigns before its snapshot is restored";
+    EntriesSkippedAfterFetch = 4000, "entries read late from disk are applied wherever they belong";
+    MembershipOnCommit = 100, "a leader uses the membership before the one it appended";
+    MembershipNotRolledBack = 100, "a truncated membership stays in force";
+    TwoChangesAtOnce = 4000, "a change begins before the last one is committed";
+    ChangeBeforeOwnEntry = 4000, "a change begins before the leader has committed anything";
+    LearnersCount = 100, "nodes without a vote count for majorities";
+    LearnersCampaign = 4000, "a node without a vote campaigns";
+    VotedOutNeverCampaigns = 4000, "who is voted out cannot lead its removal to the end";
+    JointNeverLeft = 100, "a joint membership is never left";
+    RemovedLeaderStays = 4000, "a leader without a vote goes on";
+    LearnersPromotedAtOnce = 4000, "a vote is given before the node has caught up";
+    ProposalsDuringTransfer = 4000, "a leader takes proposals while it hands over";
+    TransferWithoutCatchUp = 4000, "the target of a transfer is told to campaign before it has everything";
+    TransferNeverEnds = 4000, "a transfer that fails is never given up";
+    TimeoutNowFromAnyone = 4000, "an order to campaign is followed whoever gives it";
+    TimersNotRandom = 4000, "all nodes wait equally long";
+    LeaderDoesNotResetTimer = 4000, "hearing the leader does not keep a follower from campaigning";
+    NoHeartbeats = 4000, "a leader is not heard while nothing is written";
+    OversleptCampaigns = 4000, "a node that overslept campaigns before it reads its messages";
+}
+
+#[cfg(feature = "mutants")]
+thread_local! {
+    static CHOSEN: std::cell::Cell<Option<Mutant>> = const { std::cell::Cell::new(None) };
+}
+
+/// Whether this fault is to be made here and now.
+#[cfg(feature = "mutants")]
+pub(crate) fn mutant(fault: Mutant) -> bool {
+    CHOSEN.get() == Some(fault)
+}
+
+/// Whether this fault is to be made: never, for the feature `mutants` is off.
+#[cfg(not(feature = "mutants"))]
+pub(crate) const fn mutant(_: Mutant) -> bool {
+    false
+}
+
+/// Chooses the fault for all that this thread runs from now on, or none.
+#[cfg(feature = "mutants")]
+pub(crate) fn choose(fault: Option<Mutant>) {
+    CHOSEN.set(fault);
+}
+
+/// Whether this thread runs a fault: what panics there is no news.
+#[cfg(feature = "mutants")]
+pub(crate) fn is_chosen() -> bool {
+    CHOSEN.get().is_some()
+}
