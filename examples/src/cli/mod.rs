@@ -2,9 +2,11 @@
 
 mod change;
 mod options;
+mod recover;
 mod status;
 
 pub use options::{KvCommand, KvOptions, ServersOptions};
+pub use recover::{RecoverOptions, recover};
 
 use std::io::{IsTerminal as _, Write as _};
 use std::process::ExitCode;
@@ -51,6 +53,7 @@ async fn carry_out(command: KvCommand) -> ExitCode {
             servers,
         } => return status::status(json, digest, &servers).await,
         KvCommand::Demo(options) => demo::run(options).await,
+        KvCommand::Recover(options) => recover(&options),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
 
+use super::recover::RecoverOptions;
 use crate::client::Client;
 use crate::config::{Address, Period, ServerConfig};
 use crate::demo::DemoOptions;
@@ -63,6 +64,9 @@ pub enum KvCommand {
         #[command(flatten)]
         servers: ServersOptions,
     },
+    /// Recover a cluster whose majority is lost for ever: shows what would be lost, and does nothing
+    /// without `--yes`.
+    Recover(RecoverOptions),
     /// Show how each node is.
     Status {
         /// Print JSON, for programs.

@@ -39,6 +39,10 @@ pub struct ServerConfig {
     /// What carries messages between the nodes: `"tcp"`, the default.
     #[serde(default)]
     pub transport: TransportKind,
+    /// The recovery epoch of the cluster that a new node joins; zero if it was never recovered. It
+    /// counts only while the directory is empty.
+    #[serde(default)]
+    pub recovery_epoch: u64,
     /// Every node of the cluster, this one included, by number.
     pub peers: BTreeMap<NodeName, PeerConfig>,
     /// How patient the nodes are. The same on all of them.

@@ -17,6 +17,9 @@ impl Display for ServerConfig {
         writeln!(f, "directory = {directory:?}")?;
         writeln!(f, "store = \"{}\"", self.store.as_str())?;
         writeln!(f, "transport = \"{}\"", self.transport.as_str())?;
+        if self.recovery_epoch > 0 {
+            writeln!(f, "recovery_epoch = {}", self.recovery_epoch)?;
+        }
         self.timing.fmt(f)?;
         self.limits.fmt(f)?;
         for (name, peer) in &self.peers {

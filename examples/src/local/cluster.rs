@@ -67,6 +67,7 @@ impl LocalCluster {
                 directory: directory.join(format!("node-{id}")),
                 store: StoreKind::default(),
                 transport: TransportKind::default(),
+                recovery_epoch: 0,
                 peers: peers.clone(),
                 timing: TimingConfig::default(),
                 limits: LimitsConfig::default(),

@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use raft_core::id::ClusterId;
+use raft_core::id::{ClusterId, RecoveryEpoch};
 use raft_core::memory::MemoryStores;
 use raft_core::node::{Node, StopReason};
 use raft_core::store::Stores;
@@ -88,13 +88,18 @@ async fn start(config: &ServerConfig) -> Result<(Node, SharedState), Failure> {
         .cluster(ClusterId::from_name(&config.cluster))
         .config(config.raft())
         .initial_membership(config.membership()?)
+        .recovery_epoch(RecoveryEpoch::new(config.recovery_epoch))
         .start()
         .await
         .or_fail(named)?;
     Ok((node, state))
 }
 
-fn open_stores(config: &ServerConfig) -> Result<Stores, Failure> {
+/// Opens what the configuration names.
+///
+/// # Errors
+/// [`Failure`] if the store cannot be opened: it may be in use.
+pub fn open_stores(config: &ServerConfig) -> Result<Stores, Failure> {
     match config.store {
         StoreKind::Redb => raft_store_redb::open(&config.directory)
             .or_fail(|| format!("node {} cannot open its store", config.id)),

@@ -11,3 +11,4 @@ mod common;
 mod demo;
 mod kill_and_restart;
 mod readme;
+mod recovery;

@@ -85,7 +85,7 @@ impl NodeBuilder {
 
     /// The recovery epoch of the group that a new node joins. Default: zero, for a group that was
     /// never recovered from the loss of its
-    /// quorum. It counts only on empty stores.
+    /// quorum. It counts only on empty stores; beyond zero, an initial membership is ignored there.
     pub fn recovery_epoch(mut self, epoch: RecoveryEpoch) -> Self {
         self.who.epoch = epoch;
         self

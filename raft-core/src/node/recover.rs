@@ -172,7 +172,9 @@ fn claim(
 
 /// Makes the initial membership the first entry of an empty log.
 fn bootstrap(who: &Who, log: &mut dyn LogStore) -> Result<(), StartError> {
-    let Some(membership) = who.initial_membership.clone() else {
+    // A group of a later epoch was recovered: it is joined, and never founded again.
+    let founds = who.epoch == RecoveryEpoch::default();
+    let Some(membership) = who.initial_membership.clone().filter(|_| founds) else {
         tracing::warn!(
             node = %who.node,
             "empty stores and no initial membership: the node waits to be added to a group"

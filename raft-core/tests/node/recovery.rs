@@ -7,7 +7,7 @@ use raft_core::node::Node;
 use raft_core::recover::{RecoveryPlan, follow, force_membership, plan};
 use tokio::runtime::Handle;
 
-use crate::support::{Book, Cluster, Member, soon};
+use crate::support::{Book, Cluster, Member, members, soon};
 
 /// Three nodes with twenty lines, all stopped: who is to survive, and the others.
 async fn stopped() -> (Cluster, u64, Vec<u64>) {
@@ -33,15 +33,16 @@ fn recover(cluster: &Cluster, survivor: u64, members: &[u64]) -> RecoveryPlan {
     plan
 }
 
-/// Starts a node on new stores, without any membership.
+/// Starts a node on new stores. An initial membership is ignored in a recovered group.
 async fn start_new(cluster: &mut Cluster, id: u64, epoch: RecoveryEpoch) {
     let (disk, book) = (MemoryStores::new(), Book::new());
-    let node = Node::builder(id, disk.open(), cluster.network.transport(id), book.clone())
+    let mut builder = Node::builder(id, disk.open(), cluster.network.transport(id), book.clone())
         .recovery_epoch(epoch)
-        .runtime(Handle::current())
-        .start()
-        .await
-        .unwrap();
+        .runtime(Handle::current());
+    if epoch > RecoveryEpoch::default() {
+        builder = builder.initial_membership(members(5));
+    }
+    let node = builder.start().await.unwrap();
     assert_eq!(node.identity().epoch, epoch);
     cluster.disks.insert(id, disk);
     cluster.members.insert(id, Member { node, book });
