@@ -6,6 +6,10 @@
 macro_rules! mutants {
     ($($name:ident = $budget:literal, $text:literal;)*) => {
         /// A deliberate fault.
+        #[cfg_attr(
+            not(feature = "mutants"),
+            expect(unreachable_pub, reason = "the simulator shows it, with the feature")
+        )]
         #[derive(Clone, Copy, Debug, PartialEq, Eq)]
         pub enum Mutant {
             $(
