@@ -9,7 +9,7 @@ use crate::config::Config;
 use crate::consensus::{IndexRange, Recovery, RecoveryError, Sequence, Write};
 use crate::entry::{Entry, Payload};
 use crate::hard_state::HardState;
-use crate::id::{ChainLink, LogId, LogIndex};
+use crate::id::{ChainLink, LogId, LogIndex, Term};
 use crate::snapshot::SnapshotMeta;
 
 /// Keeps [`Image`], and the writes that have not reached it.
@@ -187,6 +187,15 @@ impl Image {
             || self
                 .entry(link.id.index)
                 .is_some_and(|entry| entry.link() == link)
+    }
+
+    /// The term that a restart would begin in: entries and snapshots bring theirs along, for a
+    /// received snapshot may be durable before term and vote are.
+    pub(super) fn term(&self) -> Term {
+        let log = self.entries.last().map(|entry| entry.id().term);
+        let snapshot = self.snapshots.last().map(|(meta, _)| meta.id().term);
+        let found = log.into_iter().chain(snapshot).chain([self.purged.id.term]);
+        found.fold(self.hard_state.term, Term::max)
     }
 
     /// The last entry of log or snapshots.

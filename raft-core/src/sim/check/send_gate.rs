@@ -11,19 +11,19 @@ impl Checks {
     /// A later term on disk backs any earlier promise: the node cannot go back on it.
     pub(in crate::sim) fn leaves(&mut self, message: &Message, disk: &Image) -> Held {
         let (from, to, term) = (message.from, message.to, message.term);
-        let on_disk = disk.hard_state;
+        let (on_disk, term_on_disk) = (disk.hard_state, disk.term());
         let is_backed = match &message.body {
             Body::Vote { .. } => {
                 self.voted(from, term, from)?;
-                on_disk.term > term || (on_disk.term == term && on_disk.vote == Some(from))
+                term_on_disk > term || (on_disk.term == term && on_disk.vote == Some(from))
             }
             Body::VoteReply { granted: true } => {
                 self.voted(from, term, to)?;
-                on_disk.term > term || (on_disk.term == term && on_disk.vote == Some(to))
+                term_on_disk > term || (on_disk.term == term && on_disk.vote == Some(to))
             }
             Body::AppendAccepted { matched: through } | Body::SnapshotInstalled { through } => {
                 let is_stored = *through == LogIndex::ZERO || disk.last() >= *through;
-                on_disk.term > term || (on_disk.term == term && is_stored)
+                term_on_disk > term || (term_on_disk == term && is_stored)
             }
             // These promise nothing about the disk.
             Body::PreVote { .. }
