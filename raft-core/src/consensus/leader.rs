@@ -425,16 +425,22 @@ impl Leader {
         }
     }
 
-    fn confirm_reads(&mut self, shared: &mut Shared, out: &mut Effects) {
-        let confirmed = quorum::agreed(shared.membership(), |voter| {
+    /// The latest round that a quorum has answered: nobody else led when it began.
+    pub(super) fn answered_round(&self, shared: &Shared) -> Option<Round> {
+        quorum::agreed(shared.membership(), |voter| {
             if voter == shared.id {
                 return self.round;
             }
             self.peers
                 .get(&voter)
                 .map_or(Round::default(), |progress| progress.round)
-        });
-        let Some(confirmed) = confirmed else { return };
+        })
+    }
+
+    fn confirm_reads(&mut self, shared: &mut Shared, out: &mut Effects) {
+        let Some(confirmed) = self.answered_round(shared) else {
+            return;
+        };
         self.unconfirmed.confirm(confirmed, shared, out);
         if self
             .unconfirmed

@@ -8,10 +8,8 @@
 use std::time::Duration;
 
 use super::leader::Leader;
-use super::quorum;
 use super::shared::Shared;
 use crate::id::NodeId;
-use crate::message::Round;
 use crate::time::Timestamp;
 
 /// What a node has promised: to help nobody but this leader, until then.
@@ -50,13 +48,7 @@ impl Leader {
     }
 
     fn lease_end(&self, shared: &Shared) -> Option<Timestamp> {
-        let answered = quorum::agreed(shared.membership(), |voter| {
-            if voter == shared.id {
-                return self.round;
-            }
-            let progress = self.peers.get(&voter);
-            progress.map_or(Round::default(), |progress| progress.round)
-        })?;
+        let answered = self.answered_round(shared)?;
         let sent = self.sent_rounds.iter().rev();
         let (_, sent) = sent.into_iter().find(|(round, _)| *round <= answered)?;
         Some(*sent + lease_length(shared))
