@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::id::{LogId, NodeId};
-use crate::membership::{Goal, Member, Membership};
+use crate::membership::{Goal, Member, Membership, Priority};
 
 /// What a group is to become: "add 4 as a voter, remove 3".
 ///
@@ -25,6 +25,7 @@ enum Step {
     Demote(NodeId),
     Remove(NodeId),
     SetAddress(NodeId, String),
+    SetPriority(NodeId, Priority),
 }
 
 /// A change that makes no sense for the group as it is.
@@ -120,6 +121,13 @@ impl MembershipChange {
         self
     }
 
+    /// A member is wanted as leader more than others, or less.
+    #[must_use]
+    pub fn set_priority(mut self, node: impl Into<NodeId>, priority: Priority) -> Self {
+        self.steps.push(Step::SetPriority(node.into(), priority));
+        self
+    }
+
     /// Only if the membership in force is still the one of this entry.
     #[must_use]
     pub fn if_unchanged_since(mut self, at: LogId) -> Self {
@@ -194,7 +202,8 @@ impl Step {
             | Self::Promote(node)
             | Self::Demote(node)
             | Self::Remove(node)
-            | Self::SetAddress(node, _) => *node,
+            | Self::SetAddress(node, _)
+            | Self::SetPriority(node, _) => *node,
         };
         let is_new = matches!(self, Self::AddVoter(..) | Self::AddLearner(..));
         match (members.contains_key(&node), is_new) {
@@ -209,8 +218,14 @@ impl Step {
                 if address.is_empty() {
                     return Err(ChangeError::NoAddress(node));
                 }
-                let address = address.clone();
-                members.insert(node, Member { address });
+                let new = Member::new(address);
+                let member = members.entry(node).or_insert(new);
+                member.address.clone_from(address);
+            }
+            Self::SetPriority(_, priority) => {
+                if let Some(member) = members.get_mut(&node) {
+                    member.priority = *priority;
+                }
             }
             Self::Remove(_) => {
                 members.remove(&node);
@@ -224,7 +239,8 @@ impl Step {
             Self::Demote(_) | Self::Remove(_) => {
                 voters.remove(&node);
             }
-            Self::AddLearner(..) | Self::SetAddress(..) => {} // No vote changes hands.
+            // No vote changes hands.
+            Self::AddLearner(..) | Self::SetAddress(..) | Self::SetPriority(..) => {}
         }
         Ok(())
     }
@@ -275,6 +291,18 @@ mod tests {
     fn a_demoted_voter_stays_as_a_learner() {
         let step = first(&MembershipChange::new().demote(1)).unwrap();
         assert_eq!(step.to_string(), "voters 2,3 learners 1");
+    }
+
+    #[test]
+    fn an_address_and_a_priority_change_without_each_other() {
+        let low = Priority::new(7);
+        let change = MembershipChange::new()
+            .set_priority(2, low)
+            .set_address(2, "x");
+        let step = first(&change).unwrap();
+        let member = &step.members()[&NodeId::new(2)];
+        assert_eq!((member.address.as_str(), member.priority), ("x", low));
+        assert!(step.is_voter(NodeId::new(2)) && step.goal().is_none());
     }
 
     #[test]

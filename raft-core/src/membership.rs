@@ -35,7 +35,14 @@ pub struct Goal {
 pub struct Member {
     /// Where its transport listens, in the form that the transport understands (`host:port`).
     pub address: String,
+    /// How much it is wanted as leader.
+    pub priority: Priority,
 }
+
+/// How much a voter is wanted as leader: the greater, the more. Only a preference: whoever can
+/// lead does, if nobody who is wanted more can.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct Priority(u8);
 
 /// A node and where it is reached.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -59,6 +66,9 @@ pub enum MembershipError {
     /// A member has no address.
     #[error("member {0} has an empty address")]
     NoAddress(NodeId),
+    /// A priority was given to somebody who does not belong to the group.
+    #[error("node {0} is no member, so it can have no priority: name one of the members")]
+    UnknownMember(NodeId),
     /// The same node is listed twice.
     #[error("node {0} is listed twice")]
     Duplicate(NodeId),
@@ -114,7 +124,8 @@ impl Membership {
             goal: None,
         };
         for (id, address, votes) in voters.chain(learners) {
-            if unchecked.members.insert(id, Member { address }).is_some() {
+            let member = Member::new(address);
+            if unchecked.members.insert(id, member).is_some() {
                 return Err(MembershipError::Duplicate(id));
             }
             if votes {
@@ -122,6 +133,21 @@ impl Membership {
             }
         }
         unchecked.try_into()
+    }
+
+    /// The same group, with a node more or less wanted as leader than the others.
+    ///
+    /// # Errors
+    /// [`MembershipError::UnknownMember`] if the node does not belong to it.
+    pub fn with_priority(
+        mut self,
+        node: impl Into<NodeId>,
+        priority: Priority,
+    ) -> Result<Self, MembershipError> {
+        let node = node.into();
+        let member = self.members.get_mut(&node);
+        member.ok_or(MembershipError::UnknownMember(node))?.priority = priority;
+        Ok(self)
     }
 
     /// What a node knows before it has heard of any membership. Elects nobody, is never stored.
@@ -162,6 +188,12 @@ impl Membership {
     /// Whether `node` belongs to the group.
     pub fn contains(&self, node: NodeId) -> bool {
         self.members.contains_key(&node)
+    }
+
+    /// How much `node` is wanted as leader.
+    pub fn priority(&self, node: NodeId) -> Priority {
+        let member = self.members.get(&node);
+        member.map(|member| member.priority).unwrap_or_default()
     }
 
     /// Where `node` is reached.
@@ -252,6 +284,43 @@ impl Membership {
     /// [`CodecError`] for anything else, a membership without voters included.
     pub fn decode(bytes: &[u8]) -> Result<Self, CodecError> {
         codec::decode("membership", bytes)
+    }
+}
+
+impl Member {
+    /// A member that is wanted as leader as much as any other.
+    pub fn new(address: impl Into<String>) -> Self {
+        Self {
+            address: address.into(),
+            priority: Priority::default(),
+        }
+    }
+}
+
+impl Priority {
+    /// Leads only where nobody else can.
+    pub const LEAST: Self = Self(0);
+
+    /// A priority. What nobody sets is 100.
+    pub const fn new(priority: u8) -> Self {
+        Self(priority)
+    }
+
+    /// The number.
+    pub const fn get(self) -> u8 {
+        self.0
+    }
+}
+
+impl Default for Priority {
+    fn default() -> Self {
+        Self(100)
+    }
+}
+
+impl fmt::Display for Priority {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
     }
 }
 
@@ -360,6 +429,11 @@ mod tests {
         assert_eq!(
             Membership::of_voters([(1, "")]),
             Err(MembershipError::NoAddress(NodeId::new(1)))
+        );
+        let alone = Membership::of_voters([(1, "a")]).unwrap();
+        assert_eq!(
+            alone.with_priority(2, Priority::LEAST),
+            Err(MembershipError::UnknownMember(NodeId::new(2)))
         );
     }
 }

@@ -29,6 +29,9 @@ impl Raft {
             }
             return self.shared.restart_election_timer();
         }
+        if self.defers_to_others() {
+            return;
+        }
         match &self.role {
             // Our own vote is still on its way to the disk: another term would not get there
             // sooner.
@@ -125,6 +128,7 @@ impl Raft {
     /// we could. Do not wait for a whole election timeout.
     fn campaign_instead(&mut self) {
         if !matches!(self.role, Role::Candidate(_)) && self.shared.may_campaign() {
+            self.shared.stand_forward();
             let most = self.shared.config.heartbeat_interval / HINT_HURRY;
             let soon = self.shared.now + self.shared.timers.within(most);
             self.shared.timers.hasten(Timer::Election, soon);

@@ -33,6 +33,7 @@ impl Raft {
         if !mutant(Mutant::LeaderDoesNotResetTimer) {
             self.shared.restart_election_timer();
         }
+        self.shared.note_leader(from);
         self.shared.resolve_transfer(from, out);
         let Role::Follower(follower) = &mut self.role else {
             return None;

@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, VecDeque};
 
 use super::effect::{Effect, Effects, Nonsense, Refusal};
 use super::event::IndexRange;
+use super::preference::Succession;
 use super::progress::{Progress, Replication};
 use super::quorum;
 use super::read::{Origin, Unconfirmed};
@@ -41,6 +42,8 @@ pub(super) struct Leader {
     pub(super) has_given_up_lease: bool,
     /// How those who are to get a vote catch up.
     pub(super) catching_up: BTreeMap<NodeId, CatchUp>,
+    /// Who is wanted as leader more than this node.
+    pub(super) succession: Succession,
     /// The last membership that was announced as reached.
     pub(super) settled: LogId,
     /// It has offered its office to another before it leaves the group.
@@ -77,6 +80,7 @@ impl Leader {
             sent_rounds: VecDeque::new(),
             has_given_up_lease: false,
             catching_up: BTreeMap::new(),
+            succession: Succession::new(next.previous()),
             settled: shared.memberships.current_at(),
             has_tried_to_yield: false,
             retires: false,
@@ -319,6 +323,7 @@ impl Leader {
         self.replicate_to_all(shared, out);
         self.repeat_transfer(shared, out);
         self.drive_change(shared, out);
+        self.yield_to_preferred(shared, out);
         self.confirm_reads(shared, out);
         Tenure::Stay
     }

@@ -17,6 +17,7 @@ mod log_view;
 mod memberships;
 pub(crate) mod mutant;
 mod pending;
+mod preference;
 mod progress;
 mod quorum;
 mod read;
@@ -45,6 +46,7 @@ pub(crate) use status::Brief;
 use apply::ApplyQueue;
 use compaction::Compaction;
 use pending::Pending;
+use preference::Deference;
 use read::Reads;
 use role::{Follower, Role};
 use shared::Shared;
@@ -131,6 +133,7 @@ impl Raft {
             dropped: 0,
             transfer: None,
             promise: None,
+            deference: Deference::default(),
             halted: false,
         };
         shared.restart_election_timer();

@@ -122,6 +122,7 @@ mutants! {
     LeaderDoesNotResetTimer = 4000, "hearing the leader does not keep a follower from campaigning";
     NoHeartbeats = 4000, "a leader is not heard while nothing is written";
     OversleptCampaigns = 4000, "a node that overslept campaigns before it reads its messages";
+    PriorityNeverDecays = 4000, "a node never campaigns while another is wanted more";
 }
 
 #[cfg(feature = "mutants")]

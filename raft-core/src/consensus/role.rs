@@ -155,6 +155,7 @@ impl Raft {
             self.role.name().as_str()
         );
         self.shared.timers.stop(Timer::Election);
+        self.shared.note_leader(self.shared.id);
         self.shared.resolve_transfer(self.shared.id, out);
         let mut leader = Leader::new(&self.shared);
         leader.begin(&mut self.shared, out);

@@ -10,6 +10,7 @@ use super::lease::Promise;
 use super::log_view::LogView;
 use super::memberships::Memberships;
 use super::pending::{Deferred, Pending};
+use super::preference::Deference;
 use super::read::Reads;
 use super::timer::{Timer, Timers};
 use super::transfer::Transfer;
@@ -39,6 +40,8 @@ pub(super) struct Shared {
     pub(super) reads: Reads,
     /// What binds this node, if the group reads by lease.
     pub(super) promise: Option<Promise>,
+    /// How far this node has stood back for those who are wanted as leader more.
+    pub(super) deference: Deference,
     /// A transfer of leadership that was begun here.
     pub(super) transfer: Option<Transfer>,
     /// The time of the current step.

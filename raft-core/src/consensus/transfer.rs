@@ -9,13 +9,14 @@ use super::leader::Leader;
 use super::role::Role;
 use super::shared::Shared;
 use super::timer::Timer;
-use crate::id::{LogIndex, NodeId};
+use crate::id::NodeId;
 use crate::message::Body;
 
 /// To whom leadership goes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum To {
-    /// The voter that stores most of the log.
+    /// Of the voters that are heard and have caught up the one that is wanted most
+    /// ([`crate::membership::Priority`]), and among equals the one that stores most of the log.
     Best,
     /// This voter.
     Node(NodeId),
@@ -79,13 +80,10 @@ impl Leader {
 
     fn best_of(&self, shared: &Shared, among: &BTreeSet<NodeId>) -> Option<NodeId> {
         let others = among.iter().copied().filter(|node| *node != shared.id);
-        others.max_by_key(|node| {
-            let matched = self.peers.get(node).map(|progress| progress.matched);
-            (matched.unwrap_or(LogIndex::ZERO), std::cmp::Reverse(*node))
-        })
+        self.best(shared, others)
     }
 
-    fn begin_transfer(&mut self, shared: &mut Shared, to: NodeId, out: &mut Effects) {
+    pub(super) fn begin_transfer(&mut self, shared: &mut Shared, to: NodeId, out: &mut Effects) {
         shared.transfer = Some(Transfer { to, ordered: false });
         let patience = shared.config.election_timeout;
         shared.timers.set(Timer::Transfer, shared.now + patience);

@@ -15,7 +15,7 @@ use super::story::{Arrow, Line, Mark, Story};
 use crate::consensus::{IndexRange, Reader};
 use crate::entry::{Entry, Payload, Sealed};
 use crate::id::{ChainLink, LogId, NodeId, Term};
-use crate::membership::Membership;
+use crate::membership::{Membership, Priority};
 use crate::message::Message;
 use crate::sim::machine::Machine;
 use crate::snapshot::SnapshotMeta;
@@ -89,6 +89,7 @@ impl Cluster {
         let members = members.map(|id| (*id, format!("node-{id}")));
         // One voter at least, each listed once, each with an address.
         let membership = Membership::of_voters(members).unwrap_or_else(|_| Membership::nobody());
+        let membership = prioritised(membership, plan.seed);
         let first = Payload::membership(membership.clone()).map(|payload| {
             let sealed = Sealed::new(payload);
             Entry::new(ChainLink::ORIGIN, Term::new(1), ClusterTime::ZERO, sealed)
@@ -255,6 +256,24 @@ impl Cluster {
             });
         }
     }
+}
+
+/// In some lives some are wanted as leader more than others.
+fn prioritised(mut membership: Membership, seed: u64) -> Membership {
+    let mut chance = Chance::new(seed, 8);
+    if chance.below(3) > 0 {
+        return membership;
+    }
+    let nodes: Vec<NodeId> = membership.members().keys().copied().collect();
+    for node in nodes {
+        let priority = Priority::new(u8::try_from(50 * chance.below(4)).unwrap_or(0));
+        // It is a member.
+        membership = membership
+            .clone()
+            .with_priority(node, priority)
+            .unwrap_or(membership);
+    }
+    membership
 }
 
 fn panic_text(panic: &(dyn std::any::Any + Send)) -> String {

@@ -5,12 +5,12 @@
 //!
 //! | command | what happens |
 //! |---|---|
-//! | `nodes 1..3 [disk=instant] [machine=slow\|durable] [reader=slow] [snapshots=fail] [FIELD=NUMBER]` | begins a new world: creates the group and starts it; fields are those of the configuration |
+//! | `nodes 1..3 [priority=1:50,2:0] [disk=instant] [machine=slow\|durable] [reader=slow] [snapshots=fail] [FIELD=NUMBER]` | begins a new world: creates the group and starts it; fields are those of the configuration |
 //! | `load 1 terms=1,1,4 [term=5] [vote=2]` | starts node 1 anew on a log with entries of these terms, or on an empty disk (`terms=none`) |
 //! | `campaign 1`, `elect 1` | asks node 1 for an election; and lets it win |
 //! | `propose 1 a b` | proposes commands at node 1 |
 //! | `change 1 voter=4 learner=5 promote=4 demote=2 remove=3 [since=1.1]`, `change 1 abort` | asks node 1 to change the membership |
-//! | `change 1 readdress=2` | node 2 is reached at another address from now on |
+//! | `change 1 readdress=2`, `change 1 priority=2:50` | node 2 is reached at another address from now on, or has another priority |
 //! | `transfer 1 [to=2]` | asks node 1 to hand leadership over, to the best without a target |
 //! | `read 1 [lease] [at=5]` | asks node 1 for a linearizable read, by lease if it has one, or for one of entry 5 |
 //! | `deliver [KIND] [from=1] [to=2,3] [count=1]` | delivers what is on its way now, in the order it was sent |
@@ -41,7 +41,7 @@ use raft_core::config::Config;
 use raft_core::consensus::{Event, To};
 use raft_core::entry::Sealed;
 use raft_core::id::{LogId, LogIndex, NodeId, Term};
-use raft_core::membership::Membership;
+use raft_core::membership::{Membership, Priority};
 use raft_core::message::ReadId;
 
 use super::cluster::Cluster;
@@ -189,6 +189,7 @@ impl Teller {
         let nodes = command.nodes(0);
         self.cluster = Cluster::default();
         let world = &mut self.cluster;
+        let mut wanted = Vec::new();
         for (key, value) in &command.pairs {
             match (*key, *value) {
                 ("disk", "instant") => world.instant_disk = true,
@@ -196,12 +197,16 @@ impl Teller {
                 ("reader", "slow") => world.slow_reader = true,
                 ("snapshots", "fail") => world.no_snapshots = true,
                 ("machine", "durable") => world.durable_machine = true,
+                ("priority", list) => wanted = priorities(list),
                 (field, value) => configure(&mut world.config, field, value),
             }
         }
         world.config.validate().unwrap();
         let voters = nodes.iter().map(|node| (*node, format!("node-{node}")));
-        let membership = Membership::of_voters(voters).unwrap();
+        let mut membership = Membership::of_voters(voters).unwrap();
+        for (node, priority) in wanted {
+            membership = membership.with_priority(node, priority).unwrap();
+        }
         for node in nodes {
             let mut member = Member::new(node, &[1], &membership);
             member.start(world.config.clone(), world.now);
@@ -248,6 +253,12 @@ impl Teller {
         for (key, value) in &command.pairs {
             if *key == "since" {
                 change = change.if_unchanged_since(command.log_id(key));
+                continue;
+            }
+            if *key == "priority" {
+                for (node, priority) in priorities(value) {
+                    change = change.set_priority(node, priority);
+                }
                 continue;
             }
             for node in list(value) {
@@ -495,6 +506,16 @@ fn list(text: &str) -> BTreeSet<NodeId> {
         })
         .map(NodeId::new)
         .collect()
+}
+
+/// `1:50,3:0`: node 1 has the priority 50, node 3 none.
+fn priorities(text: &str) -> Vec<(NodeId, Priority)> {
+    let one = |pair: &str| {
+        let (node, priority) = pair.split_once(':').expect("NODE:PRIORITY");
+        let node = NodeId::new(node.parse().expect("a node"));
+        (node, Priority::new(priority.parse().expect("0 to 255")))
+    };
+    text.split(',').map(one).collect()
 }
 
 fn to_usize(number: u64) -> usize {

@@ -5,6 +5,7 @@ use raft_core::consensus::{
 };
 use raft_core::entry::Entry;
 use raft_core::id::{LogId, NodeId, Term};
+use raft_core::membership::Priority;
 use raft_core::message::{Body, Message, ReadId};
 
 use super::disk::Disk;
@@ -234,7 +235,12 @@ pub(crate) fn status(status: &RaftStatus, disk: &Disk) -> String {
 pub(crate) fn members(status: &RaftStatus) -> String {
     let members = status.membership.members().iter();
     let reached: Vec<String> = members
-        .map(|(id, member)| format!("{id}@{}", member.address))
+        .map(
+            |(id, member)| match member.priority == Priority::default() {
+                true => format!("{id}@{}", member.address),
+                false => format!("{id}@{} wanted {}", member.address, member.priority),
+            },
+        )
         .collect();
     let (at, membership) = (status.membership_at, &status.membership);
     format!("membership of {at}: {membership} ({})", reached.join(", "))

@@ -52,9 +52,12 @@ stories! {
         one_voter_elects_itself
         pre_vote_does_not_disturb
         stepping_down_keeps_the_vote
+        the_newest_log_leads_whatever_its_priority
         timeouts_elect_without_being_asked
         votes_are_counted_once
         who_cannot_win_hurries_who_can
+        who_is_wanted_most_and_is_gone_is_waited_for_once
+        who_is_wanted_most_campaigns_first
         votes_may_split
     }
 
@@ -179,6 +182,7 @@ stories! {
         a_new_voter_learns_first
         a_node_of_no_group_stays_passive
         a_removed_node_does_not_disturb
+        a_priority_changes_without_a_vote
         a_restart_finds_the_membership_in_the_log
         a_second_change_is_refused
         a_snapshot_carries_a_change_under_way
@@ -202,6 +206,7 @@ stories! {
     transfer {
         a_change_waits_for_a_transfer
         a_late_order_does_no_harm
+        a_leader_hands_over_to_who_is_wanted_more
         a_lost_order_is_repeated
         a_quick_return_ends_a_transfer
         an_order_of_an_earlier_term_is_ignored
@@ -211,8 +216,10 @@ stories! {
         one_transfer_at_a_time
         proposals_are_refused_until_a_transfer_ends
         stepping_down_ends_a_transfer
+        the_best_voter_is_the_one_wanted_most
         the_target_catches_up_first
         who_cannot_lead_is_refused
+        who_is_wanted_more_and_does_not_take_over_is_not_asked_again_and_again
     }
 }
 
