@@ -81,7 +81,7 @@ mutants! {
     PreviousNotChecked = 100, "entries are taken without a look at the one before";
     ConflictKept = 100, "a conflicting suffix is kept";
     AlwaysTruncates = 100, "every append cuts the log off behind it";
-    MatchedIsOwnLast = 100, "a follower acknowledges its whole log";
+    MatchedIsOwnLast = 4000, "a follower acknowledges its whole log";
     CommitNotCapped = 4000, "a follower commits beyond what was verified";
     HeartbeatCommitNotCapped = 100, "a heartbeat's commit index is not capped by what matches";
     HintBelievedAsMatch = 100, "a rejection's hint counts as an acknowledgement";
