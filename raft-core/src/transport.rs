@@ -99,6 +99,8 @@ pub enum Inbound {
     SnapshotSent {
         /// The receiver.
         to: NodeId,
+        /// The term in which it was sent ([`OutboundSnapshot::term`]).
+        term: Term,
         /// Which snapshot.
         last: LogId,
         /// Why not.
@@ -190,17 +192,23 @@ impl Inbox {
         let _ = self.control.try_send(Inbound::Unreachable(peer));
     }
 
-    /// Says how sending a snapshot ended. Waits for room, so that the outcome is never lost.
+    /// Says how sending a snapshot in `term` ended. Waits for room, so that the outcome is never lost.
     ///
     /// # Errors
     /// [`Stopped`] once the node is gone.
     pub async fn snapshot_sent(
         &self,
         to: NodeId,
+        term: Term,
         last: LogId,
         outcome: Result<(), String>,
     ) -> Result<(), Stopped> {
-        let sent = Inbound::SnapshotSent { to, last, outcome };
+        let sent = Inbound::SnapshotSent {
+            to,
+            term,
+            last,
+            outcome,
+        };
         self.control.send(sent).await.map_err(|_| Stopped)
     }
 

@@ -20,7 +20,7 @@ const CHUNKS_AHEAD: usize = 4;
 
 /// Sends a snapshot and tells the node how that ended.
 pub(crate) async fn send(context: Arc<Context>, to: Peer, snapshot: OutboundSnapshot) {
-    let last = snapshot.meta.id();
+    let (term, last) = (snapshot.term, snapshot.meta.id());
     let outcome = match stream(&context, &to, snapshot).await {
         Ok(()) => {
             context.counters.snapshots_sent.add(1);
@@ -33,7 +33,8 @@ pub(crate) async fn send(context: Arc<Context>, to: Peer, snapshot: OutboundSnap
         }
     };
     // A node that has stopped does not want to know.
-    let _ = context.inbox.snapshot_sent(to.id, last, outcome).await;
+    let inbox = &context.inbox;
+    let _ = inbox.snapshot_sent(to.id, term, last, outcome).await;
 }
 
 async fn stream(context: &Context, to: &Peer, snapshot: OutboundSnapshot) -> Result<(), LinkError> {

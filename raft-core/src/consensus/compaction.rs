@@ -4,6 +4,7 @@ use super::effect::{Effect, Effects};
 use super::shared::Shared;
 use crate::id::{LogId, LogIndex};
 use crate::snapshot::SnapshotMeta;
+use crate::time::Timestamp;
 
 /// The newest snapshot, and whether another is being taken.
 #[derive(Clone, Debug, Default)]
@@ -13,6 +14,8 @@ pub(super) struct Compaction {
     pub(super) is_taking: bool,
     /// What was applied when the last one failed.
     pub(super) failed_at: LogIndex,
+    /// The newest one cannot be read: until then this node leaves the office to others.
+    pub(super) abstains_until: Timestamp,
 }
 
 impl Shared {
@@ -37,11 +40,12 @@ impl Shared {
     /// (RULES 99).
     pub(super) fn on_snapshot_taken(&mut self, meta: &SnapshotMeta, needed_after: LogIndex) {
         self.compaction.is_taking = false;
-        if self
-            .compaction
-            .snapshot
-            .is_some_and(|newest| newest.index >= meta.id().index)
-        {
+        let newest = self.compaction.snapshot;
+        if newest.is_none_or(|newest| newest.index <= meta.id().index) {
+            // One that was unreadable is replaced.
+            self.compaction.abstains_until = Timestamp::ZERO;
+        }
+        if newest.is_some_and(|newest| newest.index >= meta.id().index) {
             return; // One that was received meanwhile is newer.
         }
         self.compaction.snapshot = Some(meta.id());

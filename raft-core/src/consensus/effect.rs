@@ -20,12 +20,15 @@ pub enum Effect {
     /// Send this message.
     Send(Message),
     /// Open the newest snapshot and stream it to `to`; then report
-    /// [`super::Event::SnapshotSent`] or [`super::Event::SnapshotNotSent`].
+    /// [`super::Event::SnapshotSent`], [`super::Event::SnapshotNotSent`], or, if it cannot be read,
+    /// [`super::Event::SnapshotUnreadable`].
     SendSnapshot {
         /// The receiver.
         to: NodeId,
         /// Our term.
         term: Term,
+        /// It must reach this index, for the log begins after it.
+        reaches: LogIndex,
     },
     /// Read entries from the log store; then report [`super::Event::Fetched`] or
     /// [`super::Event::FetchPurged`].

@@ -63,13 +63,25 @@ pub enum Event {
     SnapshotSent {
         /// The receiver.
         to: NodeId,
+        /// The term of [`super::Effect::SendSnapshot`]: what an earlier leadership has sent is news
+        /// for nobody.
+        term: Term,
         /// The snapshot's last entry.
         last: LogId,
     },
-    /// A snapshot could not be sent, or there was none.
+    /// A snapshot could not be sent.
     SnapshotNotSent {
         /// The receiver.
         to: NodeId,
+        /// The term of [`super::Effect::SendSnapshot`].
+        term: Term,
+    },
+    /// A snapshot could not be sent because it cannot be read here: it is damaged, or gone.
+    SnapshotUnreadable {
+        /// The receiver.
+        to: NodeId,
+        /// The term of [`super::Effect::SendSnapshot`].
+        term: Term,
     },
     /// What was sent to this node may be lost.
     Unreachable(NodeId),

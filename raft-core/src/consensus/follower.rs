@@ -208,13 +208,21 @@ impl Shared {
 /// Indexes rise by one from `previous` on, terms never fall, none is beyond the leader's, and each
 /// entry names its predecessor's checksum (RULES 30).
 fn is_contiguous(previous: LogId, entries: &[Entry], term: Term) -> bool {
+    // The beginning of every log is one and the same, and no entry is of term zero.
+    let is_origin = previous.index == LogIndex::ZERO;
+    if is_origin != (previous.term == Term::ZERO) || previous.term > term {
+        return false;
+    }
     let Some(first) = entries.first() else {
-        return previous.term <= term;
+        return true;
     };
     let before = ChainLink {
         id: previous,
         checksum: first.previous_checksum(),
     };
+    if is_origin && (before != ChainLink::ORIGIN || first.term() == Term::ZERO) {
+        return false;
+    }
     let links = std::iter::once(before).chain(entries.iter().map(Entry::link));
     entries
         .iter()

@@ -30,6 +30,7 @@ mod status;
 mod step;
 mod timer;
 mod transfer;
+mod unreadable;
 
 pub use effect::{
     ChangeRefusal, Effect, Effects, Fault, Nonsense, Refusal, RoleName, Standing, TransferError,
@@ -125,8 +126,7 @@ impl Raft {
             apply: ApplyQueue::new(applied),
             compaction: Compaction {
                 snapshot,
-                is_taking: false,
-                failed_at: LogIndex::ZERO,
+                ..Compaction::default()
             },
             reads: Reads::new(first_request),
             now,

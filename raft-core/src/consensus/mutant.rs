@@ -102,6 +102,7 @@ mutants! {
     SnapshotForgetsMembership = 4000, "a received snapshot does not bring its membership";
     SnapshotAlwaysSent = 4000, "a snapshot of an earlier leader is installed";
     SnapshotStateStuck = 4000, "a snapshot that failed on its way is not sent again";
+    UnreadableSnapshotKept = 4000, "a leader stays though it cannot read the snapshot that it owes";
     CampaignsWhileRestoring = 4000, "a node campaigns before its snapshot is restored";
     EntriesSkippedAfterFetch = 4000, "entries read late from disk are applied wherever they belong";
     MembershipOnCommit = 100, "a leader uses the membership before the one it appended";

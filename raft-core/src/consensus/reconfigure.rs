@@ -92,7 +92,9 @@ impl Leader {
         }
         // Who leaves hands over first, so that nobody has to wait for an election.
         let leaves = !goal.voters.contains(&shared.id);
+        let hands_over = shared.transfer.is_some();
         if leaves && !self.has_tried_to_yield && self.yield_to(shared, &goal.voters, out) {
+            self.has_tried_to_yield = !hands_over;
             return;
         }
         if shared.transfer.is_none()

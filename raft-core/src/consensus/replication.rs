@@ -61,6 +61,7 @@ impl Leader {
                     out.push(Effect::SendSnapshot {
                         to,
                         term: self.term,
+                        reaches: shared.log.base().id.index,
                     });
                     return;
                 }

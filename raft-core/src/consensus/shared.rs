@@ -62,7 +62,7 @@ impl Shared {
     }
 
     /// Whether this node may ask for votes: a voter that is not being restored, with a disk that
-    /// moves (RULE 7).
+    /// moves (RULE 7), and with a snapshot that can be read (RULES 60).
     pub(super) fn may_campaign(&self) -> bool {
         let is_voter = if mutant(Mutant::VotedOutNeverCampaigns) {
             self.membership().is_voter(self.id)
@@ -73,6 +73,7 @@ impl Shared {
             && !self.is_bound_against(self.id)
             && (!self.apply.is_restoring() || mutant(Mutant::CampaignsWhileRestoring))
             && !self.has_stalled_disk()
+            && !self.abstains()
     }
 
     /// Whether the oldest write has been waiting for too long.

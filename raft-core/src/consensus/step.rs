@@ -92,12 +92,17 @@ impl Raft {
             Event::SnapshotReceived { from, term, meta } => {
                 self.on_snapshot_received(from, term, meta, out);
             }
-            Event::SnapshotSent { to, last } => {
-                self.lead(|leader, shared| leader.on_snapshot_sent(shared, to, last, out));
+            Event::SnapshotSent { to, term, last } => {
+                self.lead_in(term, |leader, shared| {
+                    leader.on_snapshot_sent(shared, to, last, out);
+                });
             }
-            Event::SnapshotNotSent { to } => {
-                self.lead(|leader, shared| leader.on_snapshot_not_sent(shared, to));
+            Event::SnapshotNotSent { to, term } => {
+                self.lead_in(term, |leader, shared| {
+                    leader.on_snapshot_not_sent(shared, to);
+                });
             }
+            Event::SnapshotUnreadable { to, term } => self.on_snapshot_unreadable(to, term, out),
             Event::Unreachable(peer) => self.on_unreachable(peer),
             Event::ChangeRequested(change) => self.on_change_requested(&change, out),
             Event::TransferRequested(to) => self.on_transfer_requested(to, out),
@@ -110,6 +115,15 @@ impl Raft {
         if let Role::Leader(leader) = &mut self.role {
             act(leader, &mut self.shared);
         }
+    }
+
+    /// What concerns only the leader of this very term.
+    pub(super) fn lead_in(&mut self, term: Term, act: impl FnOnce(&mut Leader, &mut Shared)) {
+        self.lead(|leader, shared| {
+            if leader.term == term {
+                act(leader, shared);
+            }
+        });
     }
 
     fn on_time_passed(&mut self, out: &mut Effects) {

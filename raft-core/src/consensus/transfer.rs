@@ -73,7 +73,6 @@ impl Leader {
         let Some(heir) = self.best_of(shared, &voting) else {
             return false;
         };
-        self.has_tried_to_yield = true;
         self.begin_transfer(shared, heir, out);
         true
     }

@@ -193,7 +193,7 @@ impl Transport for NetworkTransport {
         let Some(sender) = self.switch.read().attached_at(from, port).cloned() else {
             return; // Stopped: nobody is left to hear the outcome.
         };
-        let last = snapshot.meta.id();
+        let (term, last) = (snapshot.term, snapshot.meta.id());
         let switch = Arc::clone(&self.switch);
         sender.runtime.spawn(async move {
             let copied = tokio::task::spawn_blocking(move || {
@@ -204,7 +204,7 @@ impl Transport for NetworkTransport {
                 Err(error) => Err(error.to_string()),
             };
             // A node that has stopped does not want to know.
-            let _ = sender.inbox.snapshot_sent(to, last, outcome).await;
+            let _ = sender.inbox.snapshot_sent(to, term, last, outcome).await;
         });
     }
 

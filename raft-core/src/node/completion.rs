@@ -5,7 +5,7 @@ use super::error::StopReason;
 use super::log_writer::Persisted;
 use crate::consensus::Reader;
 use crate::entry::Entry;
-use crate::id::{LogIndex, NodeId};
+use crate::id::{LogIndex, NodeId, Term};
 use crate::snapshot::SnapshotMeta;
 use crate::store::StoreError;
 
@@ -34,8 +34,12 @@ pub(super) enum Completion {
     Restored(Box<Applier>, LogIndex),
     /// A snapshot of our own is durable, or could not be written.
     SnapshotWritten(Result<SnapshotMeta, String>),
-    /// There was no snapshot to send, or it could not be opened.
-    SnapshotNotSent { to: NodeId, detail: String },
+    /// A snapshot to be sent cannot be read here, or is not there.
+    SnapshotUnreadable {
+        to: NodeId,
+        term: Term,
+        detail: String,
+    },
     /// The node cannot go on.
     Failed(StopReason),
 }

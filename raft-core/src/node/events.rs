@@ -51,6 +51,14 @@ pub enum NodeEvent {
         /// Why.
         detail: String,
     },
+    /// The newest snapshot, which a follower needs, is damaged or gone. This node takes another, and
+    /// hands leadership over to a voter that may have one.
+    SnapshotUnreadable {
+        /// The follower.
+        to: NodeId,
+        /// Which file, and what is wrong with it.
+        detail: String,
+    },
     /// A peer's connection broke or cannot be made.
     PeerUnreachable(NodeId),
     /// A peer sent something that makes no sense; it was ignored.

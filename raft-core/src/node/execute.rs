@@ -12,7 +12,7 @@ use super::log_reader::{self, Fetch};
 use super::snapshots::SnapshotJob;
 use crate::consensus::{Effect, Event, Nonsense, Standing, Write};
 use crate::entry::Entry;
-use crate::id::{LogId, NodeId, Term};
+use crate::id::{LogId, LogIndex, NodeId, Term};
 use crate::membership::Membership;
 use crate::message::Message;
 
@@ -22,7 +22,7 @@ impl EventLoop {
         match effect {
             Effect::Persist(write) => self.persist(write),
             Effect::Send(message) => self.send(message),
-            Effect::SendSnapshot { to, term } => self.send_snapshot(to, term),
+            Effect::SendSnapshot { to, term, reaches } => self.send_snapshot(to, term, reaches),
             Effect::Fetch {
                 reader,
                 range,
@@ -167,9 +167,9 @@ impl EventLoop {
             .with(message.to, |peer| transport.send(peer, message));
     }
 
-    fn send_snapshot(&mut self, to: NodeId, term: Term) {
+    fn send_snapshot(&mut self, to: NodeId, term: Term, reaches: LogIndex) {
         let to = self.peers.with(to, Clone::clone);
-        self.give_snapshot_job(SnapshotJob::Send { to, term });
+        self.give_snapshot_job(SnapshotJob::Send { to, term, reaches });
     }
 
     fn give_to_machine(&mut self, entries: Vec<Entry>) {

@@ -41,14 +41,26 @@ impl EventLoop {
                 let meta = received;
                 self.step(Event::SnapshotReceived { from, term, meta });
             }
-            Inbound::SnapshotSent { to, last, outcome } => match outcome {
-                Ok(()) => {
-                    tracing::info!(%to, %last, "snapshot sent");
-                    self.publish(NodeEvent::SnapshotSent { to, last });
-                    self.step(Event::SnapshotSent { to, last });
-                }
-                Err(detail) => self.on_completion(Completion::SnapshotNotSent { to, detail }),
-            },
+            Inbound::SnapshotSent {
+                to,
+                term,
+                last,
+                outcome: Ok(()),
+            } => {
+                tracing::info!(%to, %last, "snapshot sent");
+                self.publish(NodeEvent::SnapshotSent { to, last });
+                self.step(Event::SnapshotSent { to, term, last });
+            }
+            Inbound::SnapshotSent {
+                to,
+                term,
+                last: _,
+                outcome: Err(detail),
+            } => {
+                tracing::warn!(%to, detail, "snapshot not sent");
+                self.publish(NodeEvent::SnapshotNotSent { to, detail });
+                self.step(Event::SnapshotNotSent { to, term });
+            }
         }
     }
 
@@ -88,10 +100,10 @@ impl EventLoop {
             Completion::SnapshotWritten(result) => {
                 self.on_snapshot_ended(&result.map_err(SnapshotError::Failed));
             }
-            Completion::SnapshotNotSent { to, detail } => {
-                tracing::warn!(%to, detail, "snapshot not sent");
-                self.publish(NodeEvent::SnapshotNotSent { to, detail });
-                self.step(Event::SnapshotNotSent { to });
+            Completion::SnapshotUnreadable { to, term, detail } => {
+                tracing::error!(%to, detail, "the snapshot that is to be sent cannot be read");
+                self.publish(NodeEvent::SnapshotUnreadable { to, detail });
+                self.step(Event::SnapshotUnreadable { to, term });
             }
             Completion::Failed(reason) => self.stop_for(reason),
         }

@@ -6,11 +6,14 @@
 //! 2. Stores that hold nothing but their identity take the initial membership as entry one. After a
 //!    crash before that entry was durable they still count as empty, so the next start repeats it.
 //!    From the first entry, term or snapshot on, an initial membership is ignored.
-//! 3. The newest snapshot that opens is the base. A log that does not hold its last entry (the node
-//!    was killed between receiving the snapshot and purging the log) continues right after it.
-//! 4. Every entry is read once, verified against its predecessor, and shown to the core.
-//! 5. The state machine restores the base, unless it has kept a later state by itself.
+//! 3. The newest snapshot that is intact is the base, if the log goes on from it. Where another could
+//!    take its place, its data are read before anything relies on them.
+//! 4. A log that does not hold the base's last entry (the node was killed between receiving the
+//!    snapshot and purging the log) continues right after it.
+//! 5. Every entry is read once, verified against its predecessor, and shown to the core.
+//! 6. The state machine restores the base, unless it has kept a later state by itself.
 
+use std::io;
 use std::sync::Arc;
 
 use super::applier::{Applier, Position};
@@ -60,6 +63,8 @@ pub(super) struct Recovered {
 const SCAN_BYTES: usize = 1 << 20;
 /// How errors name the log where it contradicts itself.
 const LOG: &str = "log";
+/// How errors name the snapshots.
+const SNAPSHOTS: &str = "snapshots";
 
 /// Prepares the stores and the state machine. Blocks.
 pub(super) fn recover(
@@ -74,19 +79,20 @@ pub(super) fn recover(
         snapshots,
     } = stores;
     let list = snapshots.list()?;
+    let damaged = snapshots.damaged()?.into_iter().next();
     let hard_state = HardState::load(stable.as_ref())?;
-    let contents = contents(log.as_ref(), hard_state, &list)?;
+    let contents = contents(log.as_ref(), hard_state, &list, damaged.as_ref())?;
     let identity = claim(who, stable.as_mut(), contents.as_deref())?;
     if contents.is_none() {
         bootstrap(who, log.as_mut())?;
     }
     let purged = log.bounds()?.purged;
-    let base = newest_usable(snapshots.as_ref(), list, purged.id)?;
+    let kept = machine.last_applied();
+    let base = newest_usable(snapshots.as_ref(), list, damaged, purged.id, kept)?;
     let mut reader = log.reader()?;
     if let Some(base) = &base {
         align(log.as_mut(), reader.as_mut(), base.header.last)?;
     }
-    let kept = machine.last_applied();
     let bounds = log.bounds()?;
     let hard_state = hard_state.unwrap_or_default();
     let mut scan = Scan {
@@ -131,14 +137,18 @@ fn contents(
     log: &dyn LogStore,
     hard_state: Option<HardState>,
     snapshots: &[SnapshotMeta],
+    damaged: Option<&StoreError>,
 ) -> Result<Option<String>, StartError> {
     let bounds = log.bounds()?;
     Ok(if let Some(newest) = snapshots.first() {
         Some(newest.to_string())
     } else if bounds.last != ChainLink::ORIGIN {
         Some(format!("a log through entry {}", bounds.last.id))
+    } else if let Some(hard_state) = hard_state {
+        Some(hard_state.to_string())
     } else {
-        hard_state.map(|hard_state| hard_state.to_string())
+        // Never taken for empty stores: what is damaged was there.
+        damaged.map(ToString::to_string)
     })
 }
 
@@ -198,17 +208,22 @@ fn bootstrap(who: &Who, log: &mut dyn LogStore) -> Result<(), StartError> {
     Ok(())
 }
 
-/// The newest snapshot that can be opened, if the log continues it.
+/// The newest snapshot that is intact, if the log continues it.
 fn newest_usable(
     snapshots: &dyn SnapshotStore,
     list: Vec<SnapshotMeta>,
+    mut damage: Option<StoreError>,
     purged: LogId,
+    kept: Option<LogId>,
 ) -> Result<Option<SnapshotMeta>, StartError> {
-    let mut damage = None;
     let reaches = |meta: &SnapshotMeta| meta.id().index >= purged.index;
-    for meta in list.into_iter().filter(reaches) {
-        match snapshots.open(meta.id()) {
-            Ok(_) => return Ok(Some(meta)),
+    let mut usable = list.into_iter().filter(reaches).peekable();
+    while let Some(meta) = usable.next() {
+        let is_restored = kept.is_none_or(|id| id.index < meta.id().index);
+        // Without another the restore itself will tell, and the data are read only once.
+        let has_other = usable.peek().is_some() || purged == LogId::ORIGIN;
+        match open(snapshots, &meta, is_restored && has_other) {
+            Ok(()) => return Ok(Some(meta)),
             Err(error) if error.is_damage() => {
                 tracing::warn!(%error, "a snapshot is damaged: the one before it is tried");
                 damage.get_or_insert(error);
@@ -221,6 +236,23 @@ fn newest_usable(
         Some(error) if purged != LogId::ORIGIN => Err(error.into()),
         _ => Ok(None),
     }
+}
+
+/// Opens a snapshot, and reads it to its end if its `data` must be known to be intact.
+fn open(snapshots: &dyn SnapshotStore, meta: &SnapshotMeta, data: bool) -> Result<(), StoreError> {
+    let (_, mut reader) = snapshots.open(meta.id())?;
+    if !data {
+        return Ok(());
+    }
+    let Err(error) = io::copy(&mut reader, &mut io::sink()) else {
+        return Ok(());
+    };
+    let is_damage = error.kind() == io::ErrorKind::InvalidData;
+    Err(match error.downcast::<StoreError>() {
+        Ok(named) => named,
+        Err(error) if is_damage => StoreError::damaged(SNAPSHOTS, meta.to_string(), &error),
+        Err(error) => StoreError::io(SNAPSHOTS, "read")(error),
+    })
 }
 
 /// Lets the log continue right after `base`, unless it holds exactly that entry.

@@ -9,10 +9,10 @@ use tokio::sync::mpsc;
 
 use super::applier::{Applier, Frozen};
 use super::completion::Completion;
-use crate::id::{NodeId, Term};
+use crate::id::{LogIndex, Term};
 use crate::membership::Peer;
 use crate::snapshot::SnapshotMeta;
-use crate::store::SnapshotStore;
+use crate::store::{SnapshotStore, StoreError};
 use crate::transport::{OutboundSnapshot, Transport};
 
 /// Something to do.
@@ -20,7 +20,12 @@ pub(super) enum SnapshotJob {
     /// Write out a view, then remove what is too old.
     Write(Frozen),
     /// Open the newest snapshot and give it to the transport.
-    Send { to: Peer, term: Term },
+    Send {
+        to: Peer,
+        term: Term,
+        /// It must reach this index.
+        reaches: LogIndex,
+    },
     /// Restore a machine that lives on the event loop, and give it back.
     Restore(Box<Applier>, SnapshotMeta),
     /// Remove what is too old.
@@ -45,7 +50,7 @@ pub(super) fn run(
     while let Some(job) = queue.blocking_recv() {
         let completion = match job {
             SnapshotJob::Write(frozen) => Some(Completion::SnapshotWritten(worker.write(frozen))),
-            SnapshotJob::Send { to, term } => worker.send(&to, term),
+            SnapshotJob::Send { to, term, reaches } => worker.send(&to, term, reaches, completions),
             SnapshotJob::Restore(applier, meta) => Some(worker.restore(applier, &meta)),
             SnapshotJob::Retain => {
                 worker.retain();
@@ -71,24 +76,66 @@ impl SnapshotWorker {
         out.sink.finish().map_err(|e| text(&e))
     }
 
-    fn send(&self, to: &Peer, term: Term) -> Option<Completion> {
-        match self.newest() {
-            Ok(snapshot) => {
-                let (meta, data) = snapshot;
-                tracing::info!(to = %to.id, %meta, "sending a snapshot");
+    fn send(
+        &self,
+        to: &Peer,
+        term: Term,
+        reaches: LogIndex,
+        completions: &mpsc::UnboundedSender<Completion>,
+    ) -> Option<Completion> {
+        let to_id = to.id;
+        match self.newest(reaches) {
+            Ok((meta, data)) => {
+                tracing::info!(to = %to_id, %meta, "sending a snapshot");
+                let completions = completions.clone();
+                let unreadable = move |detail| {
+                    // If the event loop is gone, nobody wants to know.
+                    let _ = completions.send(Completion::SnapshotUnreadable {
+                        to: to_id,
+                        term,
+                        detail,
+                    });
+                };
+                let data = Box::new(Watched { data, unreadable });
                 let outbound = OutboundSnapshot { term, meta, data };
                 self.transport.send_snapshot(to, outbound);
                 None
             }
-            Err(detail) => Some(not_sent(to.id, detail)),
+            Err(detail) => Some(Completion::SnapshotUnreadable {
+                to: to_id,
+                term,
+                detail,
+            }),
         }
     }
 
-    fn newest(&self) -> Result<(SnapshotMeta, Box<dyn io::Read + Send>), String> {
-        let list = self.snapshots.list().map_err(|error| error.to_string())?;
-        let newest = list.first().ok_or("there is no snapshot yet")?;
-        let opened = self.snapshots.open(newest.id());
-        opened.map_err(|error| error.to_string())
+    fn newest(
+        &self,
+        reaches: LogIndex,
+    ) -> Result<(SnapshotMeta, Box<dyn io::Read + Send>), String> {
+        let text = |error: StoreError| error.to_string();
+        let list = self.snapshots.list().map_err(text)?;
+        match list.first().filter(|meta| meta.id().index >= reaches) {
+            Some(newest) => self.snapshots.open(newest.id()).map_err(text),
+            None => Err(self.missing(reaches)),
+        }
+    }
+
+    /// What is to be said of a snapshot that should be there.
+    fn missing(&self, reaches: LogIndex) -> String {
+        match self
+            .snapshots
+            .damaged()
+            .unwrap_or_default()
+            .into_iter()
+            .next()
+        {
+            Some(error) => error.to_string(),
+            None => format!(
+                "the log begins after entry {reaches}, and no snapshot reaches that entry: was the \
+                 directory of the snapshots emptied?"
+            ),
+        }
     }
 
     fn restore(&self, mut applier: Box<Applier>, meta: &SnapshotMeta) -> Completion {
@@ -105,8 +152,21 @@ impl SnapshotWorker {
     }
 }
 
-fn not_sent(to: NodeId, detail: String) -> Completion {
-    Completion::SnapshotNotSent { to, detail }
+/// Reads for a transport, and tells the node where that fails: a transport cannot tell a damaged
+/// file from a broken connection.
+struct Watched<F> {
+    data: Box<dyn io::Read + Send>,
+    unreadable: F,
+}
+
+impl<F: Fn(String)> io::Read for Watched<F> {
+    fn read(&mut self, bytes: &mut [u8]) -> io::Result<usize> {
+        self.data.read(bytes).inspect_err(|error| {
+            if error.kind() != io::ErrorKind::Interrupted {
+                (self.unreadable)(error.to_string());
+            }
+        })
+    }
 }
 
 /// Writes until the node stops.

@@ -67,7 +67,9 @@ pub(super) enum Own {
     SnapshotWritten(Box<(SnapshotMeta, Machine)>),
     Fetch(Reader, IndexRange, usize),
     /// What became of a snapshot on its way to another node.
-    SnapshotOutcome(NodeId, Option<LogId>),
+    SnapshotOutcome(NodeId, Term, Option<LogId>),
+    /// There is no snapshot for this node that can be read.
+    SnapshotUnreadable(NodeId, Term),
 }
 
 /// The way of a snapshot: from one life of a node to another node.

@@ -216,8 +216,8 @@ impl Cluster {
         match effect {
             Effect::Persist(write) => self.persist(id, life, write),
             Effect::Send(message) => self.send(&message),
-            Effect::SendSnapshot { to, term } => {
-                self.send_snapshot(id, life, to, term);
+            Effect::SendSnapshot { to, term, reaches } => {
+                self.send_snapshot((id, life), to, term, reaches);
                 Ok(())
             }
             Effect::Fetch {
@@ -373,13 +373,25 @@ impl Cluster {
         Ok(())
     }
 
-    fn send_snapshot(&mut self, from: NodeId, life: u64, to: NodeId, term: Term) {
+    fn send_snapshot(
+        &mut self,
+        (from, life): (NodeId, u64),
+        to: NodeId,
+        term: Term,
+        reaches: LogIndex,
+    ) {
         self.count("snapshots sent");
         let snapshot = self
             .nodes
             .get(&from)
             .and_then(|node| node.disk.newest_snapshot())
+            .filter(|(meta, _)| meta.id().index >= reaches)
             .cloned();
+        if snapshot.is_none() {
+            let unreadable = Own::SnapshotUnreadable(to, term);
+            self.schedule(Duration::ZERO, Happening::Own(from, life, unreadable));
+            return;
+        }
         let is_lost = self.network.is_cut(from, to)
             || (self.faults_go_on() && self.chance.happens(self.plan.snapshot_failure));
         let after = 4 * self.latency();
@@ -392,7 +404,7 @@ impl Cluster {
             None => {
                 self.count("snapshots lost");
                 self.meet(Situation::SnapshotLost);
-                let failed = Own::SnapshotOutcome(to, None);
+                let failed = Own::SnapshotOutcome(to, term, None);
                 self.schedule(after, Happening::Own(from, life, failed));
             }
         }

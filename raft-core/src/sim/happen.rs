@@ -89,8 +89,15 @@ impl Cluster {
                 };
                 self.step(id, event)
             }
-            Own::SnapshotOutcome(to, Some(last)) => self.step(id, Event::SnapshotSent { to, last }),
-            Own::SnapshotOutcome(to, None) => self.step(id, Event::SnapshotNotSent { to }),
+            Own::SnapshotOutcome(to, term, Some(last)) => {
+                self.step(id, Event::SnapshotSent { to, term, last })
+            }
+            Own::SnapshotOutcome(to, term, None) => {
+                self.step(id, Event::SnapshotNotSent { to, term })
+            }
+            Own::SnapshotUnreadable(to, term) => {
+                self.step(id, Event::SnapshotUnreadable { to, term })
+            }
         }
     }
 
@@ -103,7 +110,7 @@ impl Cluster {
         let Way { from, life, to } = way;
         let Some(node) = self.nodes.get_mut(&to).filter(|node| node.raft.is_some()) else {
             self.meet(Situation::SnapshotToTheDead);
-            let lost = Own::SnapshotOutcome(to, None);
+            let lost = Own::SnapshotOutcome(to, term, None);
             self.schedule(Duration::ZERO, Happening::Own(from, life, lost));
             return Ok(());
         };
@@ -113,7 +120,7 @@ impl Cluster {
         let after = self.latency();
         self.schedule(
             after,
-            Happening::Own(from, life, Own::SnapshotOutcome(to, last)),
+            Happening::Own(from, life, Own::SnapshotOutcome(to, term, last)),
         );
         Ok(())
     }

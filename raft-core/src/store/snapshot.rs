@@ -17,12 +17,23 @@ use crate::snapshot::{SnapshotHeader, SnapshotMeta};
 /// **Checks.** Opening or reading a damaged snapshot is [`StoreError::Damaged`] (or, while reading,
 /// an `io::Error` of kind `InvalidData`), never a short or altered stream.
 pub trait SnapshotStore: Send + Sync + 'static {
-    /// Every finished snapshot, the newest (greatest last index) first. Snapshots whose description
-    /// cannot be read are damage, not absence.
+    /// Every finished snapshot whose description is intact, the newest (greatest last index) first.
+    /// The others are in [`SnapshotStore::damaged`].
     ///
     /// # Errors
     /// [`StoreError`] of the medium.
     fn list(&self) -> Result<Vec<SnapshotMeta>, StoreError>;
+
+    /// The finished snapshots that cannot be listed because their descriptions are damaged: each
+    /// as the [`StoreError::Damaged`] that names it, the newest first. Damage is not absence: a node
+    /// that needs one of these does not start. A store whose medium cannot be damaged need not
+    /// implement it.
+    ///
+    /// # Errors
+    /// [`StoreError`] of the medium.
+    fn damaged(&self) -> Result<Vec<StoreError>, StoreError> {
+        Ok(Vec::new())
+    }
 
     /// Begins a snapshot. Several may be written at once.
     ///
@@ -37,8 +48,8 @@ pub trait SnapshotStore: Send + Sync + 'static {
     /// [`StoreError::Damaged`], or [`StoreError::Misuse`] if there is no such snapshot.
     fn open(&self, last: LogId) -> Result<(SnapshotMeta, Box<dyn Read + Send>), StoreError>;
 
-    /// Removes all but the newest `keep` snapshots (at least one is kept). Readers that are open
-    /// read on undisturbed.
+    /// Removes all but the newest `keep` snapshots (at least one is kept). Damaged ones stay, for
+    /// inspection. Readers that are open read on undisturbed.
     ///
     /// # Errors
     /// [`StoreError`] of the medium.

@@ -4,6 +4,8 @@
 #[cfg(test)]
 mod cluster;
 #[cfg(test)]
+mod damage;
+#[cfg(test)]
 mod failures;
 #[cfg(test)]
 mod limits;

@@ -6,7 +6,7 @@ use std::time::Duration;
 use raft_core::config::Config;
 use raft_core::consensus::{Effect, Effects, Event, IndexRange, Reader, RoleName};
 use raft_core::entry::Entry;
-use raft_core::id::{NodeId, Term};
+use raft_core::id::{LogIndex, NodeId, Term};
 use raft_core::membership::Membership;
 use raft_core::time::Timestamp;
 
@@ -96,7 +96,9 @@ impl Cluster {
                     .message_leaves(&message, &self.members[&node].disk);
                 self.post(Parcel::Message(message));
             }
-            Effect::SendSnapshot { to, term } => self.send_snapshot(node, to, term),
+            Effect::SendSnapshot { to, term, reaches } => {
+                self.send_snapshot(node, to, term, reaches);
+            }
             Effect::Fetch {
                 reader,
                 range,
@@ -237,7 +239,7 @@ impl Cluster {
         let event = match frozen.filter(|_| !self.no_snapshots) {
             Some(snapshot) => {
                 let meta = snapshot.meta.clone();
-                self.member(node).disk.snapshots.push(snapshot);
+                self.member(node).disk.keep_snapshot(snapshot);
                 self.see(format!("{node}: takes snapshot {}", meta.id()));
                 Event::SnapshotTaken(meta)
             }
@@ -249,17 +251,21 @@ impl Cluster {
         self.follow_ups.push_back((node, event));
     }
 
-    fn send_snapshot(&mut self, node: NodeId, to: NodeId, term: Term) {
-        match self.members[&node].disk.newest_snapshot().cloned() {
+    fn send_snapshot(&mut self, node: NodeId, to: NodeId, term: Term, reaches: LogIndex) {
+        let newest = self.members[&node].disk.newest_snapshot();
+        let newest = newest.filter(|newest| newest.meta.id().index >= reaches);
+        match newest.filter(|newest| !newest.is_spoilt).cloned() {
             Some(snapshot) => self.post(Parcel::Snapshot {
                 from: node,
                 to,
                 term,
                 snapshot,
             }),
-            None => self
-                .follow_ups
-                .push_back((node, Event::SnapshotNotSent { to })),
+            None => {
+                self.see(format!("{node}: cannot read its snapshot for {to}"));
+                let event = Event::SnapshotUnreadable { to, term };
+                self.follow_ups.push_back((node, event));
+            }
         }
     }
 
@@ -278,8 +284,9 @@ impl Cluster {
 
     /// Messages vanish unseen. Of a snapshot the sender learns that it did not arrive.
     pub(crate) fn lose(&mut self, parcel: &Parcel) {
-        if let Parcel::Snapshot { from, to, .. } = parcel {
-            let event = Event::SnapshotNotSent { to: *to };
+        if let Parcel::Snapshot { from, to, term, .. } = parcel {
+            let (to, term) = (*to, *term);
+            let event = Event::SnapshotNotSent { to, term };
             self.follow_ups.push_back((*from, event));
         }
     }
@@ -311,7 +318,7 @@ impl Cluster {
             stored.push(snapshot);
         }
         self.step(to, Event::SnapshotReceived { from, term, meta });
-        self.step(from, Event::SnapshotSent { to, last });
+        self.step(from, Event::SnapshotSent { to, term, last });
     }
 
     /// Lets what is due at once happen.

@@ -29,6 +29,8 @@
 //! | `partition 1\|2,3`, `heal` | cuts the network, joins it |
 //! | `unreachable 1 2` | tells node 1 that what it sent to node 2 may be lost |
 //! | `snapshot 1` | freezes the state machine of node 1 |
+//! | `spoil 1` | from now on the newest snapshot of node 1 cannot be read |
+//! | `outcome 1 to=3 term=2 [last=7.2]` | tells node 1 that a snapshot of that term arrived, or did not |
 //! | `inject vote from=3 to=1 term=1 last=4.1` | delivers a message that nobody sent; a `snapshot` is the newest of its sender |
 //! | `status [1,2]`, `log 1`, `state 1`, `members 1`, `messages` | shows what its name says |
 
@@ -160,6 +162,10 @@ impl Teller {
                 world.take_snapshot(node);
                 world.drain();
             }),
+            "spoil" => self.each(command, |world, node| {
+                world.member(node).disk.spoil_snapshot();
+            }),
+            "outcome" => self.outcome(command),
             "inject" => {
                 let parcel = inject::parcel(command, &self.cluster);
                 self.cluster.deliver(parcel);
@@ -183,6 +189,20 @@ impl Teller {
             }
             unknown => panic!("there is no command `{unknown}`"),
         }
+    }
+
+    fn outcome(&mut self, command: &Command<'_>) {
+        let to = NodeId::new(command.number("to").unwrap_or_default());
+        let term = Term::new(command.number("term").unwrap_or_default());
+        let event = match command.value("last") {
+            Some(_) => Event::SnapshotSent {
+                to,
+                term,
+                last: command.log_id("last"),
+            },
+            None => Event::SnapshotNotSent { to, term },
+        };
+        self.cluster.step(command.node(), event);
     }
 
     fn nodes(&mut self, command: &Command<'_>) {

@@ -70,6 +70,22 @@ impl Disk {
         self.queue.drain(..).collect()
     }
 
+    /// Keeps a snapshot, in place of one of the same entry.
+    pub(crate) fn keep_snapshot(&mut self, snapshot: Snapshot) {
+        let id = snapshot.meta.id();
+        self.snapshots.retain(|kept| kept.meta.id() != id);
+        self.snapshots.push(snapshot);
+    }
+
+    /// The newest snapshot is damaged from now on.
+    pub(crate) fn spoil_snapshot(&mut self) {
+        let newest = self
+            .snapshots
+            .iter_mut()
+            .max_by_key(|found| found.meta.id());
+        newest.expect("there is a snapshot").is_spoilt = true;
+    }
+
     /// The newest snapshot.
     pub(crate) fn newest_snapshot(&self) -> Option<&Snapshot> {
         self.snapshots.iter().max_by_key(|found| found.meta.id())

@@ -26,6 +26,8 @@ pub(crate) struct Snapshot {
     pub(crate) meta: SnapshotMeta,
     /// The machine.
     pub(crate) machine: Machine,
+    /// It is damaged on its disk.
+    pub(crate) is_spoilt: bool,
 }
 
 impl Machine {
@@ -65,6 +67,7 @@ impl Machine {
         Some(Snapshot {
             meta,
             machine: self.clone(),
+            is_spoilt: false,
         })
     }
 }

@@ -86,6 +86,7 @@ stories! {
         logs_that_a_leader_meets
         malformed_entries_are_dropped
         messages_in_flight_are_limited
+        nobody_contradicts_the_beginning_of_a_log
         old_entries_are_read_from_disk
         one_entry_passes_every_limit
     }
@@ -107,6 +108,8 @@ stories! {
     snapshots {
         a_lagging_follower_receives_a_snapshot
         a_late_append_reaches_into_the_purged_part
+        a_leader_that_cannot_read_its_snapshot_hands_over
+        a_leader_with_nobody_to_hand_over_to_takes_another_snapshot
         a_lost_snapshot_is_sent_again
         a_node_that_is_being_restored_does_not_campaign
         a_node_without_data_learns_everything_from_a_snapshot
@@ -125,6 +128,7 @@ stories! {
         one_snapshot_is_taken_at_a_time
         power_is_lost_while_a_snapshot_is_installed
         the_term_before_the_first_entry_is_known
+        what_an_earlier_leadership_sent_is_no_news
         what_follows_a_snapshot_is_kept_for_its_receiver
     }
 

@@ -80,13 +80,23 @@ impl FileSnapshotStore {
 impl SnapshotStore for FileSnapshotStore {
     fn list(&self) -> Result<Vec<SnapshotMeta>, StoreError> {
         let mut found = Vec::new();
-        for name in self.directory.names()? {
-            if name.ends_with(FINISHED) {
-                found.push(self.directory.describe(&name)?);
+        for described in self.directory.describe_all()? {
+            match described {
+                Ok(meta) => found.push(meta),
+                Err(error) if error.is_damage() => {
+                    tracing::warn!(%error, "a snapshot is left out");
+                }
+                Err(error) => return Err(error),
             }
         }
         found.sort_by_key(|meta| Reverse((meta.id().index, meta.id().term)));
         Ok(found)
+    }
+
+    fn damaged(&self) -> Result<Vec<StoreError>, StoreError> {
+        let described = self.directory.describe_all()?.into_iter();
+        let errors = described.filter_map(Result::err);
+        Ok(errors.filter(StoreError::is_damage).collect())
     }
 
     fn create(&self, header: &SnapshotHeader) -> Result<Box<dyn SnapshotSink>, StoreError> {
@@ -155,6 +165,14 @@ impl Directory {
             }
         }
         Ok(())
+    }
+
+    /// What every finished snapshot says of itself, by name, the newest first.
+    fn describe_all(&self) -> Result<Vec<Result<SnapshotMeta, StoreError>>, StoreError> {
+        let mut names = self.names()?;
+        names.retain(|name| name.ends_with(FINISHED));
+        names.sort_by(|one, other| other.cmp(one));
+        Ok(names.iter().map(|name| self.describe(name)).collect())
     }
 
     fn describe(&self, name: &str) -> Result<SnapshotMeta, StoreError> {

@@ -113,7 +113,8 @@ fn every_flipped_byte_and_every_cut_is_damage() {
     }
     for length in 0..whole.len() {
         fs::write(&path, &whole[..length]).unwrap();
-        assert!(store.list().unwrap_err().is_damage(), "length {length}");
+        assert_eq!(store.list().unwrap(), [], "length {length}");
+        assert_eq!(store.damaged().unwrap().len(), 1, "length {length}");
     }
     fs::write(&path, &whole).unwrap();
     assert!(read(&store, meta.id()).is_ok());
@@ -142,14 +143,36 @@ fn a_snapshot_under_another_name_is_damage() {
     let other = LogId::new(Term::new(2), LogIndex::new(6));
     let to = store.directory.finished_path(other);
     fs::rename(store.directory.finished_path(meta.id()), to).unwrap();
-    assert!(store.list().unwrap_err().is_damage());
+    assert_eq!(store.list().unwrap(), []);
+    assert_eq!(store.damaged().unwrap().len(), 1);
     assert!(store.open(other).err().unwrap().is_damage());
     fs::rename(
         store.directory.finished_path(other),
         directory.path().join("copy.snap"),
     )
     .unwrap();
-    assert!(store.list().unwrap_err().is_damage());
+    assert_eq!(store.list().unwrap(), []);
+    assert_eq!(store.damaged().unwrap().len(), 1);
+}
+
+#[test]
+fn one_damaged_description_hides_no_other_snapshot() {
+    let directory = TempDir::new().unwrap();
+    let store = FileSnapshotStore::open(directory.path()).unwrap();
+    let metas = [3, 7, 9].map(|index| write(&store, index, b"state"));
+    let [old, damaged, new] = &metas;
+    let path = store.directory.finished_path(damaged.id());
+    let mut whole = fs::read(&path).unwrap();
+    whole[20] ^= 1;
+    fs::write(&path, whole).unwrap();
+    assert_eq!(store.list().unwrap(), [new.clone(), old.clone()]);
+    let errors = store.damaged().unwrap();
+    assert_eq!(errors.len(), 1);
+    let text = errors[0].to_string();
+    assert!(text.contains(&path.display().to_string()), "{text}");
+    store.retain(1).unwrap();
+    assert_eq!(store.list().unwrap(), std::slice::from_ref(new));
+    assert!(path.exists(), "what is damaged is kept for inspection");
 }
 
 #[test]
