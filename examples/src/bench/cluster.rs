@@ -8,7 +8,7 @@ use raft_core::membership::Membership;
 use raft_core::memory::{MemoryStores, Network};
 use raft_core::node::{Node, NodeBuilder};
 use raft_core::store::Stores;
-use raft_transport_tcp::{TcpConfig, TcpTransport};
+use raft_transport_tcp::{TcpTransport, TransportConfig};
 use tempfile::TempDir;
 use tokio::runtime::Handle;
 use tokio::task::JoinSet;
@@ -89,7 +89,7 @@ impl Cluster {
 }
 
 fn with_tcp(id: u64, address: &str, stores: Stores) -> Result<NodeBuilder, Failure> {
-    let transport = TcpTransport::bind_plaintext(address, TcpConfig::default());
+    let transport = TcpTransport::bind_plaintext(address, TransportConfig::default());
     let transport = transport.or_fail(|| format!("cannot listen on {address}"))?;
     Ok(Node::builder(id, stores, transport, Sink::default()))
 }

@@ -7,7 +7,7 @@ use raft_core::id::{ClusterId, RecoveryEpoch};
 use raft_core::memory::MemoryStores;
 use raft_core::node::{Node, StopReason};
 use raft_core::store::Stores;
-use raft_transport_tcp::{TcpConfig, TcpTransport};
+use raft_transport_tcp::{TcpTransport, TransportConfig};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -78,7 +78,7 @@ async fn start(config: &ServerConfig) -> Result<(Node, SharedState), Failure> {
     let named = || format!("node {} cannot start", config.id);
     let transport = match config.transport {
         TransportKind::Tcp => {
-            TcpTransport::bind_plaintext(config.listen.as_str(), TcpConfig::default())
+            TcpTransport::bind_plaintext(config.listen.as_str(), TransportConfig::default())
         }
     };
     let transport =

@@ -21,10 +21,11 @@ mod workspace {
     use super::{manual, rings, style};
 
     /// The folders that hold our sources, from the workspace's root.
-    const CRATES: [&str; 6] = [
+    const CRATES: [&str; 7] = [
         "raft-core",
         "raft-store-redb",
         "raft-store-rocksdb",
+        "raft-transport-stream",
         "raft-transport-tcp",
         "raft-transport-quic",
         "examples",

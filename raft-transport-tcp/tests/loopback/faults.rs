@@ -7,13 +7,13 @@ use raft_core::id::NodeId;
 use raft_core::memory::MemoryStores;
 use raft_core::transport::{Inbox, Transport};
 use raft_core::wire::{Hello, Lane, OutBuffer};
-use raft_transport_tcp::{TcpConfig, TcpTransport};
+use raft_transport_tcp::{TcpTransport, TransportConfig};
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 
 use crate::{End, Setup, identity};
 
-fn quick(config: &mut TcpConfig) {
+fn quick(config: &mut TransportConfig) {
     config.keepalive_ms = 10;
     config.idle_timeout_ms = 50;
 }
@@ -55,14 +55,14 @@ async fn the_port_is_free_as_soon_as_stop_returns() {
 async fn an_address_in_use_is_named() {
     let one = End::start(1);
     let listen = one.peer().address;
-    let error = TcpTransport::bind_plaintext(&listen, TcpConfig::default()).unwrap_err();
+    let error = TcpTransport::bind_plaintext(&listen, TransportConfig::default()).unwrap_err();
     assert_eq!(error.kind(), io::ErrorKind::AddrInUse);
     assert!(error.to_string().contains(&listen), "{error}");
 }
 
 #[test]
 fn settings_that_contradict_each_other_are_refused() {
-    let mut config = TcpConfig::default();
+    let mut config = TransportConfig::default();
     config.backoff_max_ms = 1;
     let error = TcpTransport::bind_plaintext("127.0.0.1:0", config).unwrap_err();
     assert!(
@@ -73,7 +73,7 @@ fn settings_that_contradict_each_other_are_refused() {
 
 #[test]
 fn starting_outside_a_runtime_is_an_error() {
-    let config = TcpConfig::default();
+    let config = TransportConfig::default();
     let transport = TcpTransport::bind_plaintext("127.0.0.1:0", config).unwrap();
     let (inbox, _receiver) = Inbox::new(1, MemoryStores::new().open().snapshots);
     assert!(transport.start(identity(1, "test", 0), inbox).is_err());

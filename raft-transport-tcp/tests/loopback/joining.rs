@@ -11,7 +11,7 @@ use raft_core::memory::MemoryStores;
 use raft_core::node::{Node, NodeEvent};
 use raft_core::snapshot::SnapshotMeta;
 use raft_core::state_machine::{Committed, SnapshotView, StateMachine, StateMachineError};
-use raft_transport_tcp::{TcpConfig, TcpTransport};
+use raft_transport_tcp::{TcpTransport, TransportConfig};
 use tokio::time::timeout;
 
 use crate::{End, PATIENCE, Setup};
@@ -94,7 +94,7 @@ impl StateMachine for Counter {
 }
 
 fn bind(listen: &str) -> TcpTransport {
-    TcpTransport::bind_plaintext(listen, TcpConfig::default()).unwrap()
+    TcpTransport::bind_plaintext(listen, TransportConfig::default()).unwrap()
 }
 
 async fn start(id: u64, transport: TcpTransport, founders: Option<&Membership>) -> Node {

@@ -27,7 +27,7 @@ use raft_core::message::{Body, Message, Round};
 use raft_core::store::SnapshotStore;
 use raft_core::time::ClusterTime;
 use raft_core::transport::{Inbound, Inbox, InboxReceiver, Transport};
-use raft_transport_tcp::{TcpConfig, TcpStats, TcpTransport};
+use raft_transport_tcp::{TcpTransport, TransportConfig, TransportStats};
 use tokio::sync::mpsc;
 
 /// Long enough for a loaded machine; only a failing test waits for it.
@@ -43,7 +43,7 @@ struct End {
 
 /// How an [`End`] differs from the usual.
 struct Setup {
-    config: TcpConfig,
+    config: TransportConfig,
     cluster: &'static str,
     group: u64,
     epoch: u64,
@@ -55,7 +55,7 @@ struct Setup {
 impl Default for Setup {
     fn default() -> Self {
         Self {
-            config: TcpConfig::default(),
+            config: TransportConfig::default(),
             cluster: "test",
             group: 0,
             epoch: 0,
@@ -71,7 +71,7 @@ impl End {
         Self::start_as(id, Setup::default())
     }
 
-    fn start_with(id: u64, change: impl FnOnce(&mut TcpConfig)) -> Self {
+    fn start_with(id: u64, change: impl FnOnce(&mut TransportConfig)) -> Self {
         let mut setup = Setup::default();
         change(&mut setup.config);
         Self::start_as(id, setup)
@@ -142,7 +142,7 @@ impl End {
     }
 
     /// Waits until the counters satisfy `wanted`.
-    async fn counts(&self, wanted: impl Fn(&TcpStats) -> bool) -> TcpStats {
+    async fn counts(&self, wanted: impl Fn(&TransportStats) -> bool) -> TransportStats {
         let reached = async {
             loop {
                 let stats = self.transport.stats();

@@ -8,7 +8,7 @@ use raft_core::membership::Peer;
 use raft_core::wire::{
     FRAME_HEADER_BYTES, Frame, FrameLimits, Hello, Lane, OutBuffer, Refusal, RefusalReason,
 };
-use raft_transport_tcp::TcpStats;
+use raft_transport_tcp::TransportStats;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
@@ -78,11 +78,11 @@ fn hello(lane: Lane) -> Hello {
     Hello::new(identity(1, "test", 0), NodeId::new(2), lane)
 }
 
-fn refused(stats: &TcpStats, reason: RefusalReason) -> bool {
+fn refused(stats: &TransportStats, reason: RefusalReason) -> bool {
     stats.refused.contains_key(&reason)
 }
 
-fn refused_by_peer(stats: &TcpStats, reason: RefusalReason) -> bool {
+fn refused_by_peer(stats: &TransportStats, reason: RefusalReason) -> bool {
     stats.refused_by_peers.contains_key(&reason)
 }
 

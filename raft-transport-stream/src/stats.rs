@@ -6,16 +6,18 @@ use std::sync::{Mutex, PoisonError};
 
 use raft_core::wire::{Refusal, RefusalReason};
 
-/// What a [`crate::TcpTransport`] has done since it was made, and what is open now.
+/// What a [`crate::StreamTransport`] has done since it was made, and what is open now.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
-pub struct TcpStats {
+pub struct TransportStats {
     /// Connections from others that are open now.
     pub inbound_open: u64,
     /// Connections to others that are open now.
     pub outbound_open: u64,
     /// Handshakes with callers that succeeded.
     pub accepted: u64,
+    /// Callers whose stream never came to be, for instance for want of a certificate.
+    pub handshakes_failed: u64,
     /// Handshakes with called nodes that succeeded. Above one a peer and lane, these are
     /// reconnections.
     pub dialed: u64,
@@ -45,12 +47,13 @@ pub struct TcpStats {
     pub refused_by_peers: BTreeMap<RefusalReason, u64>,
 }
 
-/// The live form of [`TcpStats`].
+/// The live form of [`TransportStats`].
 #[derive(Debug, Default)]
 pub(crate) struct Counters {
     pub(crate) inbound_open: Counter,
     pub(crate) outbound_open: Counter,
     pub(crate) accepted: Counter,
+    pub(crate) handshakes_failed: Counter,
     pub(crate) dialed: Counter,
     pub(crate) dials_failed: Counter,
     pub(crate) messages_sent: Counter,
@@ -116,12 +119,13 @@ impl Counters {
         *refusals.theirs.entry(reason).or_default() += 1;
     }
 
-    pub(crate) fn snapshot(&self) -> TcpStats {
+    pub(crate) fn snapshot(&self) -> TransportStats {
         let refusals = self.refusals.lock().unwrap_or_else(PoisonError::into_inner);
-        TcpStats {
+        TransportStats {
             inbound_open: self.inbound_open.value(),
             outbound_open: self.outbound_open.value(),
             accepted: self.accepted.value(),
+            handshakes_failed: self.handshakes_failed.value(),
             dialed: self.dialed.value(),
             dials_failed: self.dials_failed.value(),
             messages_sent: self.messages_sent.value(),

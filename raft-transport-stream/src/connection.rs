@@ -7,15 +7,17 @@ use std::time::Duration;
 use bytes::{Buf, BytesMut};
 use raft_core::id::GroupId;
 use raft_core::wire::{Frame, FrameError, FrameLimits, OutBuffer, Refusal, RefusalReason};
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::{MissedTickBehavior, interval, timeout};
 
 use crate::stats::Counters;
+use crate::streams::{ByteStream, Proof};
 
 /// A stream of frames over any byte stream.
-#[derive(Debug)]
-pub(crate) struct Connection<'a, S> {
-    stream: S,
+pub(crate) struct Connection<'a> {
+    stream: Box<dyn ByteStream>,
+    /// What the other end has proved before its first frame.
+    pub(crate) proof: Proof,
     read: BytesMut,
     limits: FrameLimits,
     counters: &'a Counters,
@@ -66,9 +68,9 @@ const READ_BYTES_MIN: usize = 4 << 10;
 /// How long a refused peer may take to read why.
 const LINGER: Duration = Duration::from_millis(500);
 
-impl<'a, S: AsyncRead + AsyncWrite + Unpin> Connection<'a, S> {
+impl<'a> Connection<'a> {
     pub(crate) fn new(
-        stream: S,
+        (stream, proof): (Box<dyn ByteStream>, Proof),
         limits: FrameLimits,
         write_timeout: Duration,
         counters: &'a Counters,
@@ -76,6 +78,7 @@ impl<'a, S: AsyncRead + AsyncWrite + Unpin> Connection<'a, S> {
     ) -> Self {
         Self {
             stream,
+            proof,
             read: BytesMut::new(),
             limits,
             counters,

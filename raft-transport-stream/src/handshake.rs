@@ -4,14 +4,13 @@ use std::time::Duration;
 
 use raft_core::Identity;
 use raft_core::wire::{Frame, FrameKind, Hello, RefusalReason};
-use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::timeout;
 
 use crate::connection::{Connection, LinkError};
 
 /// Introduces us to the node that was dialed, and makes sure that it is the one.
-pub(crate) async fn dial<S: AsyncRead + AsyncWrite + Unpin>(
-    link: &mut Connection<'_, S>,
+pub(crate) async fn dial(
+    link: &mut Connection<'_>,
     hello: &Hello,
     within: Duration,
 ) -> Result<(), LinkError> {
@@ -20,6 +19,7 @@ pub(crate) async fn dial<S: AsyncRead + AsyncWrite + Unpin>(
         link.flush().await?;
         let answer = read_hello(&link.next_frame().await?)?;
         hello.confirm(&answer).map_err(LinkError::Refused)?;
+        check_proof(link, answer.from)?;
         Ok(())
     };
     timeout(within, exchange)
@@ -28,13 +28,14 @@ pub(crate) async fn dial<S: AsyncRead + AsyncWrite + Unpin>(
 }
 
 /// Finds out who calls, and answers if we are the one that is meant.
-pub(crate) async fn accept<S: AsyncRead + AsyncWrite + Unpin>(
-    link: &mut Connection<'_, S>,
+pub(crate) async fn accept(
+    link: &mut Connection<'_>,
     local: Identity,
     within: Duration,
 ) -> Result<Hello, LinkError> {
     let exchange = async {
         let hello = read_hello(&link.next_frame().await?)?;
+        check_proof(link, hello.from)?;
         let answer = hello.answer(local).map_err(LinkError::Refused)?;
         link.out.put_hello(&answer);
         link.flush().await?;
@@ -43,6 +44,12 @@ pub(crate) async fn accept<S: AsyncRead + AsyncWrite + Unpin>(
     timeout(within, exchange)
         .await
         .unwrap_or_else(|_| Err(timed_out(within)))
+}
+
+/// The other end may only be who it has proved to be.
+fn check_proof(link: &Connection<'_>, claimed: Identity) -> Result<(), LinkError> {
+    let admitted = link.proof.admits(claimed);
+    admitted.map_err(|text| LinkError::refused(RefusalReason::WrongNode, &text))
 }
 
 fn read_hello(frame: &Frame) -> Result<Hello, LinkError> {

@@ -1,22 +1,21 @@
 //! Callers: let in, introduced, and listened to.
 
 use std::collections::BTreeMap;
-use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use raft_core::id::NodeId;
 use raft_core::message::Message;
 use raft_core::wire::{FrameKind, FrameLimits, Hello, Lane, Refusal, RefusalReason};
-use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
-use tokio::time::sleep;
+use tokio::time::{sleep, timeout};
 
 use crate::config::SNAPSHOT_CHUNK_BYTES_LIMIT;
 use crate::connection::{Connection, LinkError, Progress};
 use crate::context::Context;
 use crate::handshake;
 use crate::snapshot_receive;
+use crate::streams::{ByteStream, Caller, Proof};
 
 /// Takes in connections, a bounded number of them, one for each peer and lane.
 #[derive(Debug)]
@@ -45,10 +44,10 @@ impl Callers {
     }
 
     /// Accepts until the transport is stopped.
-    pub(crate) async fn run(self: Arc<Self>, listener: Arc<TcpListener>) {
+    pub(crate) async fn run(self: Arc<Self>) {
         loop {
-            match listener.accept().await {
-                Ok((stream, from)) => self.admit(stream, from),
+            match self.context.streams.accept().await {
+                Ok(caller) => self.admit(caller),
                 Err(error) => {
                     tracing::warn!(node = %self.context.local.node, %error, "cannot accept");
                     sleep(ACCEPT_PAUSE).await;
@@ -57,40 +56,59 @@ impl Callers {
         }
     }
 
-    fn admit(self: &Arc<Self>, stream: TcpStream, from: SocketAddr) {
+    fn admit(self: &Arc<Self>, caller: Caller) {
         let this = Arc::clone(self);
         if let Ok(seat) = Arc::clone(&self.room).try_acquire_owned() {
-            let served = async move { this.serve(stream, from, seat).await };
+            let served = async move { this.serve(caller, seat).await };
             self.context.tasks.spawn(served);
         } else if let Ok(seat) = Arc::clone(&self.waiting_room).try_acquire_owned() {
-            let refused = async move { this.turn_away(stream, from, seat).await };
+            let refused = async move { this.turn_away(caller, seat).await };
             self.context.tasks.spawn(refused);
         }
     }
 
-    async fn turn_away(&self, stream: TcpStream, from: SocketAddr, _seat: OwnedSemaphorePermit) {
+    async fn turn_away(&self, caller: Caller, _seat: OwnedSemaphorePermit) {
         let most = self.context.config.inbound_connections_max;
         let text = format!("{most} connections are open here, inbound_connections_max");
         let refusal = Refusal::new(RefusalReason::TooManyConnections, &text);
-        self.log(from, None, &LinkError::Refused(refusal.clone()));
+        self.log(&caller.from, None, &LinkError::Refused(refusal.clone()));
+        let Ok(stream) = self.establish(caller).await else {
+            return;
+        };
         let progress = Progress::default();
         let mut link = self.context.link(stream, &progress);
         link.refuse(self.context.local.group, &refusal).await;
     }
 
-    async fn serve(&self, stream: TcpStream, from: SocketAddr, _seat: OwnedSemaphorePermit) {
+    /// What has to be done before the first frame can come.
+    async fn establish(&self, caller: Caller) -> Result<(Box<dyn ByteStream>, Proof), LinkError> {
+        let within = self.context.config.handshake_timeout();
+        match timeout(within, caller.established).await {
+            Ok(established) => established
+                .map(|established| (established.stream, established.proof))
+                .map_err(LinkError::Io),
+            Err(_) => Err(LinkError::TimedOut("the handshake")),
+        }
+    }
+
+    async fn serve(&self, caller: Caller, _seat: OwnedSemaphorePermit) {
         let context = &*self.context;
         let _open = context.counters.inbound_open.raise();
-        if let Err(error) = stream.set_nodelay(true) {
-            return self.log(from, None, &error.into());
-        }
+        let from = caller.from.clone();
+        let stream = match self.establish(caller).await {
+            Ok(stream) => stream,
+            Err(error) => {
+                context.counters.handshakes_failed.add(1);
+                return self.log(&from, None, &error);
+            }
+        };
         let progress = Progress::default();
         let mut link = context.link(stream, &progress);
         let within = context.config.handshake_timeout();
         let hello = match handshake::accept(&mut link, context.local, within).await {
             Ok(hello) => hello,
             Err(error) => {
-                self.log(from, None, &error);
+                self.log(&from, None, &error);
                 return context.conclude(&mut link, &error).await;
             }
         };
@@ -110,16 +128,12 @@ impl Callers {
             }
         };
         if let Err(error) = ended {
-            self.log(from, Some(&hello), &error);
+            self.log(&from, Some(&hello), &error);
             context.conclude(&mut link, &error).await;
         }
     }
 
-    async fn listen(
-        &self,
-        link: &mut Connection<'_, TcpStream>,
-        hello: &Hello,
-    ) -> Result<(), LinkError> {
+    async fn listen(&self, link: &mut Connection<'_>, hello: &Hello) -> Result<(), LinkError> {
         let config = &self.context.config;
         let tail_bytes_max = match hello.lane {
             Lane::Bulk => config.frame_bytes_max,
@@ -168,7 +182,7 @@ impl Callers {
         Ok(message)
     }
 
-    fn log(&self, from: SocketAddr, hello: Option<&Hello>, error: &LinkError) {
+    fn log(&self, from: &str, hello: Option<&Hello>, error: &LinkError) {
         let node = self.context.local.node;
         let peer = hello.map(|hello| hello.from.node.get());
         let lane = hello.map(|hello| hello.lane);

@@ -8,24 +8,23 @@ use raft_core::id::NodeId;
 use raft_core::membership::Peer;
 use raft_core::transport::Inbox;
 use raft_core::wire::{HANDSHAKE_LIMITS, Hello, Lane};
-use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::TcpStream;
 use tokio::time::timeout;
 
 use crate::callers::CallersAddresses;
-use crate::config::TcpConfig;
+use crate::config::TransportConfig;
 use crate::connection::{Connection, LinkError, Progress};
 use crate::handshake;
 use crate::stats::Counters;
+use crate::streams::{ByteStream, Established, Proof, Streams};
 use crate::tasks::Tasks;
 
 /// Settings, identity, and where things go.
 #[derive(Debug)]
 pub(crate) struct Context {
-    pub(crate) config: TcpConfig,
+    pub(crate) config: TransportConfig,
     pub(crate) local: Identity,
-    /// Where this node listens.
-    pub(crate) listen: SocketAddr,
+    /// Where connections come from.
+    pub(crate) streams: Arc<dyn Streams>,
     /// Where callers say that they are reached.
     pub(crate) callers: CallersAddresses,
     pub(crate) inbox: Inbox,
@@ -35,11 +34,11 @@ pub(crate) struct Context {
 
 impl Context {
     /// A connection that has not been introduced: it takes small frames only.
-    pub(crate) fn link<'a, S: AsyncRead + AsyncWrite + Unpin>(
+    pub(crate) fn link<'a>(
         &'a self,
-        stream: S,
+        stream: (Box<dyn ByteStream>, Proof),
         progress: &'a Progress,
-    ) -> Connection<'a, S> {
+    ) -> Connection<'a> {
         let write_timeout = self.config.write_timeout();
         Connection::new(
             stream,
@@ -56,16 +55,19 @@ impl Context {
         (peer, address): (NodeId, &str),
         lane: Lane,
         progress: &'a Progress,
-    ) -> Result<Connection<'a, TcpStream>, LinkError> {
-        let connect = timeout(self.config.connect_timeout(), TcpStream::connect(address));
-        let stream = match connect.await {
-            Ok(stream) => stream?,
+    ) -> Result<Connection<'a>, LinkError> {
+        let connect = self.streams.dial(peer, address, lane);
+        let Established {
+            stream,
+            local,
+            proof,
+        } = match timeout(self.config.connect_timeout(), connect).await {
+            Ok(established) => established?,
             Err(_) => return Err(LinkError::TimedOut("the dial")),
         };
-        stream.set_nodelay(true)?;
-        let advertised = self.advertised(&stream);
+        let advertised = self.advertised(local);
         let hello = Hello::new(self.local, peer, lane).reached_at(&advertised);
-        let mut link = self.link(stream, progress);
+        let mut link = self.link((stream, proof), progress);
         match handshake::dial(&mut link, &hello, self.config.handshake_timeout()).await {
             Ok(()) => {
                 self.counters.dialed.add(1);
@@ -79,18 +81,13 @@ impl Context {
         }
     }
 
-    /// Where the other end of `stream` reaches this node.
-    fn advertised(&self, stream: &TcpStream) -> String {
-        if !self.config.advertise.is_empty() {
-            return self.config.advertise.clone();
+    /// Where the other end of a stream with this local end reaches this node.
+    fn advertised(&self, local: Option<SocketAddr>) -> String {
+        if self.config.advertise.is_empty() {
+            self.streams.advertised(local)
+        } else {
+            self.config.advertise.clone()
         }
-        let mut address = self.listen;
-        if address.ip().is_unspecified()
-            && let Ok(seen) = stream.local_addr()
-        {
-            address.set_ip(seen.ip());
-        }
-        address.to_string()
     }
 
     /// Where `peer` is reached: as the membership says, or else as it has said itself.
@@ -103,11 +100,7 @@ impl Context {
     }
 
     /// Tells the other end why a connection ends, if it is its fault, and counts refusals.
-    pub(crate) async fn conclude<S: AsyncRead + AsyncWrite + Unpin>(
-        &self,
-        link: &mut Connection<'_, S>,
-        error: &LinkError,
-    ) {
+    pub(crate) async fn conclude(&self, link: &mut Connection<'_>, error: &LinkError) {
         if let LinkError::RefusedByPeer(refusal) = error {
             self.counters.refused_by_peer(refusal);
         }

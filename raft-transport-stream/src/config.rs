@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 #[non_exhaustive]
-pub struct TcpConfig {
+pub struct TransportConfig {
     /// Where others reach this node (`host:port`), told to those who do not know its membership
     /// yet. Default empty: the address it listens at, with the host of each connection if it listens
     /// at all of them (`0.0.0.0`). Set it where addresses are translated. At most 255 bytes.
@@ -52,7 +52,7 @@ pub struct TcpConfig {
 /// No build sends, or takes, larger chunks of a snapshot.
 pub(crate) const SNAPSHOT_CHUNK_BYTES_LIMIT: u32 = 16 << 20;
 
-impl Default for TcpConfig {
+impl Default for TransportConfig {
     fn default() -> Self {
         Self {
             advertise: String::new(),
@@ -72,7 +72,7 @@ impl Default for TcpConfig {
     }
 }
 
-impl TcpConfig {
+impl TransportConfig {
     /// Checks every field and every relation.
     ///
     /// # Errors
@@ -162,14 +162,14 @@ mod tests {
 
     #[test]
     fn the_defaults_are_valid() {
-        assert_eq!(TcpConfig::default().validate(), Ok(()));
+        assert_eq!(TransportConfig::default().validate(), Ok(()));
     }
 
     #[test]
     fn settings_that_contradict_each_other_are_named() {
-        let config = TcpConfig {
+        let config = TransportConfig {
             idle_timeout_ms: 15_000,
-            ..TcpConfig::default()
+            ..TransportConfig::default()
         };
         let error = config.validate().unwrap_err();
         assert!(error.contains("twice keepalive_ms (10000)"), "{error}");
@@ -177,9 +177,9 @@ mod tests {
 
     #[test]
     fn an_advertised_address_needs_a_port() {
-        let config = |advertise: &str| TcpConfig {
+        let config = |advertise: &str| TransportConfig {
             advertise: advertise.into(),
-            ..TcpConfig::default()
+            ..TransportConfig::default()
         };
         assert_eq!(config("db-1.example:7000").validate(), Ok(()));
         for wrong in ["db-1.example", "db-1.example:0", ":"] {
@@ -190,9 +190,9 @@ mod tests {
 
     #[test]
     fn unknown_names_are_refused() {
-        let error = serde_json::from_str::<TcpConfig>(r#"{"idle_timeout": 3}"#).unwrap_err();
+        let error = serde_json::from_str::<TransportConfig>(r#"{"idle_timeout": 3}"#).unwrap_err();
         assert!(error.to_string().contains("unknown field"), "{error}");
-        let config: TcpConfig = serde_json::from_str(r#"{"keepalive_ms": 3}"#).unwrap();
+        let config: TransportConfig = serde_json::from_str(r#"{"keepalive_ms": 3}"#).unwrap();
         assert_eq!(config.keepalive_ms, 3);
     }
 }

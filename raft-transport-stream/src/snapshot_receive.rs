@@ -5,7 +5,6 @@ use std::io::{self, Write};
 use raft_core::id::NodeId;
 use raft_core::transport::Inbox;
 use raft_core::wire::{Frame, FrameKind, SnapshotOffer};
-use tokio::net::TcpStream;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tokio::time::{MissedTickBehavior, interval};
@@ -27,7 +26,7 @@ enum Part {
 /// Takes in one snapshot from `peer` and answers how that ended.
 pub(crate) async fn receive(
     context: &Context,
-    link: &mut Connection<'_, TcpStream>,
+    link: &mut Connection<'_>,
     peer: NodeId,
 ) -> Result<(), LinkError> {
     let offer = link.next_frame().await?.snapshot_offer()?;
@@ -51,10 +50,7 @@ pub(crate) async fn receive(
 }
 
 /// Hands the chunks to the writing thread until the end, or until that thread has given up.
-async fn pass_on(
-    link: &mut Connection<'_, TcpStream>,
-    parts: mpsc::Sender<Part>,
-) -> Result<(), LinkError> {
+async fn pass_on(link: &mut Connection<'_>, parts: mpsc::Sender<Part>) -> Result<(), LinkError> {
     loop {
         let frame = link.next_frame().await?;
         let part = match frame.kind() {
@@ -75,7 +71,7 @@ async fn pass_on(
 /// Waits for the writing thread, and shows the sender meanwhile that we are alive.
 async fn wait(
     context: &Context,
-    link: &mut Connection<'_, TcpStream>,
+    link: &mut Connection<'_>,
     mut writing: JoinHandle<io::Result<()>>,
 ) -> Result<Result<(), String>, LinkError> {
     let _busy = link.progress.busy();

@@ -7,7 +7,6 @@ use std::time::Duration;
 use raft_core::id::NodeId;
 use raft_core::message::Message;
 use raft_core::wire::{Frame, FrameKind, Lane, RefusalReason};
-use tokio::net::TcpStream;
 use tokio::time::{Instant, MissedTickBehavior, interval_at, timeout};
 
 use crate::connection::{Connection, LinkError, Progress};
@@ -82,11 +81,7 @@ impl Dialer {
     }
 
     /// Writes everything that waits in as few writes as possible; at rest, watches the other end.
-    async fn write(
-        &self,
-        link: &mut Connection<'_, TcpStream>,
-        version: u64,
-    ) -> Result<(), LinkError> {
+    async fn write(&self, link: &mut Connection<'_>, version: u64) -> Result<(), LinkError> {
         let keepalive = self.context.config.keepalive();
         let mut ticks = interval_at(Instant::now() + keepalive, keepalive);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -120,7 +115,7 @@ impl Dialer {
 
     async fn write_batch(
         &self,
-        link: &mut Connection<'_, TcpStream>,
+        link: &mut Connection<'_>,
         batch: &mut Vec<Message>,
     ) -> Result<(), LinkError> {
         let counters = &self.context.counters;

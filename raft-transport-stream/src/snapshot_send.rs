@@ -7,7 +7,6 @@ use bytes::Bytes;
 use raft_core::membership::Peer;
 use raft_core::transport::OutboundSnapshot;
 use raft_core::wire::{Frame, FrameKind, FrameLimits, Lane, SnapshotChunk, SnapshotOffer};
-use tokio::net::TcpStream;
 use tokio::sync::mpsc;
 use tokio::time::timeout;
 
@@ -60,7 +59,7 @@ async fn stream(context: &Context, to: &Peer, snapshot: OutboundSnapshot) -> Res
 
 async fn write(
     context: &Context,
-    link: &mut Connection<'_, TcpStream>,
+    link: &mut Connection<'_>,
     snapshot: OutboundSnapshot,
 ) -> Result<(), LinkError> {
     let group = context.local.group;
