@@ -104,6 +104,8 @@ pub enum Body {
     ReadIndex {
         /// Names the read at the follower.
         read: ReadId,
+        /// A leader with a lease may answer at once.
+        lease: bool,
     },
     /// The answer to [`Body::ReadIndex`].
     ReadIndexReply {

@@ -100,7 +100,7 @@ fn bodies() -> Vec<Body> {
         },
         Body::SnapshotInstalled { through: index },
         Body::TimeoutNow,
-        Body::ReadIndex { read },
+        Body::ReadIndex { read, lease: true },
         Body::ReadIndexReply {
             read,
             index: Some(index),

@@ -84,7 +84,7 @@ fn body() -> impl Strategy<Value = Body> {
         (round(), index()).prop_map(|(round, verified)| Body::HeartbeatReply { round, verified }),
         index().prop_map(|through| Body::SnapshotInstalled { through }),
         Just(Body::TimeoutNow),
-        read().prop_map(|read| Body::ReadIndex { read }),
+        (read(), any::<bool>()).prop_map(|(read, lease)| Body::ReadIndex { read, lease }),
         (read(), prop::option::of(index()))
             .prop_map(|(read, index)| Body::ReadIndexReply { read, index }),
     ]

@@ -1,6 +1,7 @@
 //! What the core wants done.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::event::{IndexRange, Reader, Sequence};
 use crate::change::ChangeError;
@@ -172,6 +173,13 @@ pub enum Refusal {
     },
     /// The leader did not confirm the read within two election timeouts.
     TimedOut,
+    /// For two election timeouts no leader confirmed that this node lags no further behind.
+    TooStale {
+        /// How far it might.
+        lag: Duration,
+        /// How far it does, at most, if a leader has ever confirmed anything.
+        behind: Option<Duration>,
+    },
     /// Leadership is being handed over to this node; try again there, or here a little later.
     Transferring(NodeId),
 }

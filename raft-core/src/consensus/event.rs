@@ -1,6 +1,7 @@
 //! What happens to the core.
 
 use std::ops::Range;
+use std::time::Duration;
 
 use super::transfer::To;
 use crate::change::MembershipChange;
@@ -24,8 +25,12 @@ pub enum Event {
     /// Linearizable reads were asked for here. Each is answered by
     /// [`super::Effect::ReadReady`] or [`super::Effect::ReadFailed`].
     ReadsRequested(Vec<ReadId>),
-    /// Like [`Event::ReadsRequested`], but a leader with a lease answers at once.
+    /// Like [`Event::ReadsRequested`], but a leader with a lease answers at once, here or when it
+    /// is asked from here.
     LeaseReadsRequested(Vec<ReadId>),
+    /// Like [`Event::ReadsRequested`], but what was committed this long ago is enough: answered at
+    /// once if this node is known to have applied all of that.
+    BoundedReadsRequested(Vec<ReadId>, Duration),
     /// Somebody waits until the state machine has applied through this index, whoever leads.
     /// Answered like [`Event::ReadsRequested`].
     AppliedAwaited(Vec<ReadId>, LogIndex),

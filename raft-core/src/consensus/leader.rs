@@ -9,7 +9,7 @@ use super::event::IndexRange;
 use super::preference::Succession;
 use super::progress::{Progress, Replication};
 use super::quorum;
-use super::read::{Origin, Unconfirmed};
+use super::read::{Asked, Origin, Unconfirmed, Wish};
 use super::reconfigure::CatchUp;
 use super::shared::Shared;
 use super::timer::Timer;
@@ -103,10 +103,10 @@ impl Leader {
             Timer::Heartbeat,
             shared.now + shared.config.heartbeat_interval,
         );
-        let reads = shared.take_forwarded_reads();
-        if !reads.is_empty() {
+        let next = Round(self.round.0 + 1);
+        for reads in shared.take_forwarded_reads() {
             self.unconfirmed
-                .push(Origin::Local(reads), self.first, Round(self.round.0 + 1));
+                .push(Origin::Local(reads), self.first, next);
         }
         self.start_round(shared, out);
         self.replicate_to_all(shared, out);
@@ -370,24 +370,14 @@ impl Leader {
         self.confirm_reads(shared, out);
     }
 
-    /// Reads that were asked for here.
-    pub(super) fn on_reads(&mut self, shared: &mut Shared, reads: Vec<ReadId>, out: &mut Effects) {
-        self.await_round(shared, Origin::Local(reads), out);
-    }
-
-    /// Reads that were asked for here, and may be served by lease. Without one they take the usual
-    /// way.
-    pub(super) fn on_lease_reads(
-        &mut self,
-        shared: &mut Shared,
-        reads: Vec<ReadId>,
-        out: &mut Effects,
-    ) {
-        if self.has_lease(shared) {
+    /// Reads that were asked for here. Without a lease, those that may be served by lease take the
+    /// usual way.
+    pub(super) fn on_reads(&mut self, shared: &mut Shared, reads: Asked, out: &mut Effects) {
+        if reads.wish == Wish::Lease && self.has_lease(shared) {
             shared.await_applied(reads, shared.committed);
             shared.release_reads(out);
         } else {
-            self.on_reads(shared, reads, out);
+            self.await_round(shared, Origin::Local(reads), out);
         }
     }
 
@@ -397,8 +387,13 @@ impl Leader {
         shared: &mut Shared,
         from: NodeId,
         read: ReadId,
+        lease: bool,
         out: &mut Effects,
     ) {
+        if lease && self.has_lease(shared) {
+            let index = Some(shared.committed);
+            return shared.send(from, Body::ReadIndexReply { read, index }, out);
+        }
         if self.unconfirmed.len() >= shared.config.reads_max {
             return; // Overload: the follower asks again.
         }

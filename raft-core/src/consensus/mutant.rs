@@ -123,6 +123,8 @@ mutants! {
     LeaderDoesNotResetTimer = 4000, "hearing the leader does not keep a follower from campaigning";
     NoHeartbeats = 4000, "a leader is not heard while nothing is written";
     OversleptCampaigns = 4000, "a node that overslept campaigns before it reads its messages";
+    BoundedReadsIgnoreAge = 4000, "a bounded read is served however old the state is";
+    LeaseNotAskedOfLeader = 4000, "a follower answers a lease read without its leader";
     PriorityNeverDecays = 4000, "a node never campaigns while another is wanted more";
 }
 

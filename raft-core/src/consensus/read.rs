@@ -3,9 +3,14 @@
 //! A read waits for two things: that the leader was still the leader after the read was asked for,
 //! which a round of heartbeats confirms, and that the state machine has applied what was committed
 //! by then. Rounds are the node's own, ever-growing read positions: no caller chooses them.
+//!
+//! A read of bounded staleness asks for less: every such confirmation says as of when this node
+//! holds everything, and one that is recent enough serves it. So a member asks the leader once for
+//! all bounded reads within their lag, by its own clock alone.
 
 use super::mutant::{Mutant, mutant};
 use std::collections::{BTreeMap, VecDeque};
+use std::time::Duration;
 
 use super::effect::{Effect, Effects, Refusal};
 use super::shared::Shared;
@@ -23,13 +28,30 @@ pub(super) struct Reads {
     forwarded: BTreeMap<ReadId, Asked>,
     next_request: ReadId,
     count: usize,
+    /// What this node has applied is all that any leader had committed by then.
+    complete_as_of: Option<Timestamp>,
 }
 
-/// Reads, and since when they have been in their stage.
+/// Reads that share their way.
 #[derive(Clone, Debug)]
-struct Asked {
+pub(super) struct Asked {
     reads: Vec<ReadId>,
+    pub(super) wish: Wish,
+    /// When they were asked for.
+    asked: Timestamp,
+    /// Since when they have been in their stage.
     at: Timestamp,
+}
+
+/// How fresh a read must be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Wish {
+    Linearizable,
+    Lease,
+    /// What was committed this long ago is enough.
+    Bounded(Duration),
+    /// An entry that is known already.
+    Known,
 }
 
 /// Reads that a leader has not confirmed yet, the oldest first.
@@ -52,7 +74,7 @@ struct Confirmable {
 #[derive(Clone, Debug)]
 pub(super) enum Origin {
     /// Here.
-    Local(Vec<ReadId>),
+    Local(Asked),
     /// At another member.
     Remote(NodeId, ReadId),
 }
@@ -69,6 +91,7 @@ impl Reads {
             forwarded: BTreeMap::new(),
             next_request: ReadId(first_request),
             count: 0,
+            complete_as_of: None,
         }
     }
 
@@ -121,7 +144,7 @@ impl Unconfirmed {
     pub(super) fn fail(self, shared: &mut Shared, out: &mut Effects) {
         for read in self.queue {
             match read.origin {
-                Origin::Local(reads) => shared.fail_reads(reads, Refusal::NotLeader(None), out),
+                Origin::Local(reads) => shared.find_no_leader(reads, out),
                 Origin::Remote(node, id) => {
                     let body = Body::ReadIndexReply {
                         read: id,
@@ -135,12 +158,20 @@ impl Unconfirmed {
 }
 
 impl Shared {
-    /// Admits reads, or refuses all of them as overload.
+    /// Admits reads, or refuses all of them as overload. Those that can be served at once are.
     pub(super) fn admit_reads(
         &mut self,
         reads: Vec<ReadId>,
+        wish: Wish,
         out: &mut Effects,
-    ) -> Option<Vec<ReadId>> {
+    ) -> Option<Asked> {
+        if let Wish::Bounded(lag) = wish
+            && self.is_complete_within(lag)
+        {
+            let index = self.apply.applied();
+            out.push(Effect::ReadReady { reads, index });
+            return None;
+        }
         if self.reads.count + reads.len() > self.config.reads_max {
             out.push(Effect::ReadFailed {
                 reads,
@@ -149,32 +180,59 @@ impl Shared {
             return None;
         }
         self.reads.count += reads.len();
-        Some(reads)
+        Some(Asked {
+            reads,
+            wish,
+            asked: self.now,
+            at: self.now,
+        })
+    }
+
+    /// Whether this node holds all that was committed this long ago.
+    fn is_complete_within(&self, lag: Duration) -> bool {
+        let complete = self.reads.complete_as_of;
+        complete.is_some_and(|as_of| {
+            self.now.since(as_of) <= lag || mutant(Mutant::BoundedReadsIgnoreAge)
+        })
     }
 
     /// Asks the leader, once for all of them.
     pub(super) fn forward_reads(
         &mut self,
-        reads: Vec<ReadId>,
+        reads: Asked,
         leader: Option<NodeId>,
         out: &mut Effects,
     ) {
         let Some(leader) = leader else {
-            return self.fail_reads(reads, Refusal::NotLeader(None), out);
+            return self.find_no_leader(reads, out);
         };
+        if reads.wish == Wish::Lease && mutant(Mutant::LeaseNotAskedOfLeader) {
+            self.await_applied(reads, self.committed);
+            return self.release_reads(out);
+        }
+        let lease = reads.wish == Wish::Lease;
+        let read = self.keep_forwarded(reads);
+        self.send(leader, Body::ReadIndex { read, lease }, out);
+    }
+
+    /// Nobody can be asked. Only bounded reads wait for a leader: the others want to know who leads
+    /// now.
+    fn find_no_leader(&mut self, reads: Asked, out: &mut Effects) {
+        if matches!(reads.wish, Wish::Bounded(_)) {
+            self.keep_forwarded(reads);
+        } else {
+            self.fail_reads(reads.reads, Refusal::NotLeader(None), out);
+        }
+    }
+
+    fn keep_forwarded(&mut self, reads: Asked) -> ReadId {
         let request = self.reads.next_request;
         self.reads.next_request = ReadId(request.0.wrapping_add(1));
-        self.reads.forwarded.insert(
-            request,
-            Asked {
-                reads,
-                at: self.now,
-            },
-        );
-        self.send(leader, Body::ReadIndex { read: request }, out);
+        self.reads.forwarded.insert(request, reads);
         if self.timers.deadline(Timer::Reads).is_none() {
             self.restart_reads_timer();
         }
+        request
     }
 
     /// The leader, as it thinks, answered a forwarded read.
@@ -192,8 +250,8 @@ impl Shared {
             return; // A repeated answer, or to a read that was given up.
         };
         match index {
-            Some(index) => self.await_applied(forwarded.reads, index),
-            None => self.fail_reads(forwarded.reads, Refusal::NotLeader(None), out),
+            Some(index) => self.await_applied(forwarded, index),
+            None => self.find_no_leader(forwarded, out),
         }
         self.release_reads(out);
     }
@@ -210,7 +268,7 @@ impl Shared {
         self.reads.forwarded.retain(|_, asked| {
             let waits = now.since(asked.at) < patience;
             if !waits {
-                expired.append(&mut asked.reads);
+                expired.push((asked.wish, std::mem::take(&mut asked.reads)));
             }
             waits
         });
@@ -219,18 +277,19 @@ impl Shared {
             queue.retain_mut(|asked| {
                 let waits = now.since(asked.at) < APPLY_PATIENCE * patience;
                 if !waits {
-                    expired.append(&mut asked.reads);
+                    expired.push((asked.wish, std::mem::take(&mut asked.reads)));
                 }
                 waits
             });
         }
         self.reads.confirmed.retain(|_, queue| !queue.is_empty());
-        if !expired.is_empty() {
-            self.fail_reads(expired, Refusal::TimedOut, out);
+        for (wish, reads) in expired {
+            self.fail_reads(reads, self.too_late(wish), out);
         }
         if let Some(leader) = leader {
-            for request in self.reads.forwarded.keys() {
-                self.send(leader, Body::ReadIndex { read: *request }, out);
+            for (read, asked) in &self.reads.forwarded {
+                let (read, lease) = (*read, asked.wish == Wish::Lease);
+                self.send(leader, Body::ReadIndex { read, lease }, out);
             }
         }
         if !self.reads.forwarded.is_empty() || !self.reads.confirmed.is_empty() {
@@ -238,13 +297,19 @@ impl Shared {
         }
     }
 
+    /// What a read is told that has waited for too long.
+    fn too_late(&self, wish: Wish) -> Refusal {
+        let Wish::Bounded(lag) = wish else {
+            return Refusal::TimedOut;
+        };
+        let complete = self.reads.complete_as_of;
+        let behind = complete.map(|as_of| self.now.since(as_of));
+        Refusal::TooStale { lag, behind }
+    }
+
     /// Takes back what was asked of another leader: this node leads now.
-    pub(super) fn take_forwarded_reads(&mut self) -> Vec<ReadId> {
-        let forwarded = std::mem::take(&mut self.reads.forwarded);
-        forwarded
-            .into_values()
-            .flat_map(|forwarded| forwarded.reads)
-            .collect()
+    pub(super) fn take_forwarded_reads(&mut self) -> impl Iterator<Item = Asked> {
+        std::mem::take(&mut self.reads.forwarded).into_values()
     }
 
     /// Serves the confirmed reads whose index has been applied.
@@ -255,7 +320,13 @@ impl Shared {
             if *first.key() > applied && !mutant(Mutant::ReadsBeforeApplied) {
                 break;
             }
-            ready.extend(first.remove().into_iter().flat_map(|asked| asked.reads));
+            for asked in first.remove() {
+                if matches!(asked.wish, Wish::Linearizable | Wish::Bounded(_)) {
+                    let complete = self.reads.complete_as_of.max(Some(asked.asked));
+                    self.reads.complete_as_of = complete;
+                }
+                ready.extend(asked.reads);
+            }
         }
         if !ready.is_empty() {
             self.reads.count -= ready.len();
@@ -266,11 +337,8 @@ impl Shared {
         }
     }
 
-    pub(super) fn await_applied(&mut self, reads: Vec<ReadId>, index: LogIndex) {
-        let asked = Asked {
-            reads,
-            at: self.now,
-        };
+    pub(super) fn await_applied(&mut self, mut asked: Asked, index: LogIndex) {
+        asked.at = self.now;
         self.reads.confirmed.entry(index).or_default().push(asked);
         if index > self.apply.applied() && self.timers.deadline(Timer::Reads).is_none() {
             self.restart_reads_timer();

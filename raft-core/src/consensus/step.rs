@@ -7,6 +7,7 @@ use super::invariants::{self, Mark};
 use super::leader::{Leader, Tenure};
 use super::mutant::{Mutant, mutant};
 use super::pending::Deferred;
+use super::read::Wish;
 use super::role::Role;
 use super::shared::Shared;
 use super::timer::Timer;
@@ -49,12 +50,15 @@ impl Raft {
             Event::Received(message) => self.on_message(message, out),
             Event::Persisted(sequence) => self.on_persisted(sequence, out),
             Event::Proposed(batch) => self.on_proposed(batch, out),
-            Event::ReadsRequested(reads) => self.on_reads_requested(reads, Leader::on_reads, out),
-            Event::LeaseReadsRequested(reads) => {
-                self.on_reads_requested(reads, Leader::on_lease_reads, out);
+            Event::ReadsRequested(reads) => {
+                self.on_reads_requested(reads, Wish::Linearizable, out);
+            }
+            Event::LeaseReadsRequested(reads) => self.on_reads_requested(reads, Wish::Lease, out),
+            Event::BoundedReadsRequested(reads, lag) => {
+                self.on_reads_requested(reads, Wish::Bounded(lag), out);
             }
             Event::AppliedAwaited(reads, index) => {
-                if let Some(reads) = self.shared.admit_reads(reads, out) {
+                if let Some(reads) = self.shared.admit_reads(reads, Wish::Known, out) {
                     self.shared.await_applied(reads, index);
                     self.shared.release_reads(out);
                 }
@@ -190,7 +194,7 @@ impl Raft {
                 round: Round::default(),
                 verified: LogIndex::ZERO,
             },
-            Body::ReadIndex { read } => Body::ReadIndexReply {
+            Body::ReadIndex { read, .. } => Body::ReadIndexReply {
                 read: *read,
                 index: None,
             },
@@ -238,7 +242,7 @@ impl Raft {
                 leader.on_heartbeat_reply(shared, from, round, verified, out);
             }),
             Body::TimeoutNow => self.on_timeout_now(from, out),
-            Body::ReadIndex { read } => self.on_read_index(from, read, out),
+            Body::ReadIndex { read, lease } => self.on_read_index(from, read, lease, out),
             Body::ReadIndexReply { read, index } => {
                 self.shared.on_read_index_reply(read, index, out);
             }
@@ -299,27 +303,22 @@ impl Raft {
         }
     }
 
-    fn on_reads_requested(
-        &mut self,
-        reads: Vec<ReadId>,
-        serve: fn(&mut Leader, &mut Shared, Vec<ReadId>, &mut Effects),
-        out: &mut Effects,
-    ) {
+    fn on_reads_requested(&mut self, reads: Vec<ReadId>, wish: Wish, out: &mut Effects) {
         let leader = self.leader();
-        let Some(reads) = self.shared.admit_reads(reads, out) else {
+        let Some(reads) = self.shared.admit_reads(reads, wish, out) else {
             return;
         };
         match &mut self.role {
-            Role::Leader(role) => serve(role, &mut self.shared, reads, out),
+            Role::Leader(role) => role.on_reads(&mut self.shared, reads, out),
             Role::Follower(_) | Role::PreCandidate(_) | Role::Candidate(_) => {
                 self.shared.forward_reads(reads, leader, out);
             }
         }
     }
 
-    fn on_read_index(&mut self, from: NodeId, read: ReadId, out: &mut Effects) {
+    fn on_read_index(&mut self, from: NodeId, read: ReadId, lease: bool, out: &mut Effects) {
         match &mut self.role {
-            Role::Leader(leader) => leader.on_read_index(&mut self.shared, from, read, out),
+            Role::Leader(leader) => leader.on_read_index(&mut self.shared, from, read, lease, out),
             Role::Follower(_) | Role::PreCandidate(_) | Role::Candidate(_) => {
                 self.shared
                     .send(from, Body::ReadIndexReply { read, index: None }, out);

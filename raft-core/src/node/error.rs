@@ -2,6 +2,7 @@
 
 use std::io;
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::config::ConfigError;
 use crate::consensus::{ChangeRefusal, Fault, RecoveryError, Refusal, TransferError};
@@ -113,6 +114,17 @@ pub enum ReadError {
     /// The leader did not confirm the read in time.
     #[error("the read was not confirmed in time")]
     TimedOut,
+    /// No leader confirmed in time that this node lags no further behind.
+    #[error("no leader confirmed that this node lags at most {lag:?} behind; {}", known(.behind))]
+    TooStale {
+        /// How far it might.
+        lag: Duration,
+        /// How far it does, at most, if that is known.
+        behind: Option<Duration>,
+    },
+    /// A bounded read that may lag by nothing.
+    #[error("a bounded read needs a lag of more than zero: for none, ask for a linearizable one")]
+    ZeroLag,
     /// The node has stopped, or did so meanwhile.
     #[error("{0}")]
     Stopped(StopReason),
@@ -283,7 +295,8 @@ impl ProposeError {
             Refusal::NotLeader(leader) => Self::NotLeader { leader },
             Refusal::Overloaded => Self::Overloaded,
             Refusal::TooLarge { bytes, bytes_max } => Self::TooLarge { bytes, bytes_max },
-            Refusal::TimedOut => Self::TimedOut { appended: None },
+            // Only reads are too stale.
+            Refusal::TimedOut | Refusal::TooStale { .. } => Self::TimedOut { appended: None },
             Refusal::Transferring(to) => Self::Transferring { to },
         }
     }
@@ -295,6 +308,7 @@ impl ReadError {
             Refusal::NotLeader(leader) => Self::NotLeader { leader },
             Refusal::Overloaded | Refusal::TooLarge { .. } => Self::Overloaded,
             Refusal::TimedOut => Self::TimedOut,
+            Refusal::TooStale { lag, behind } => Self::TooStale { lag, behind },
             Refusal::Transferring(to) => Self::NotLeader { leader: Some(to) },
         }
     }
@@ -304,6 +318,13 @@ fn hint(leader: &Option<NodeId>) -> String {
     match leader {
         Some(leader) => format!("; node {leader} may"),
         None => "; no leader is known".into(),
+    }
+}
+
+fn known(behind: &Option<Duration>) -> String {
+    match behind {
+        Some(behind) => format!("it may be {behind:?} behind"),
+        None => "it is not known to have caught up since it started".into(),
     }
 }
 

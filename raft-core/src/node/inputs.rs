@@ -1,6 +1,8 @@
 //! What comes in, as events of the core.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::sync::oneshot;
 
@@ -16,11 +18,22 @@ use super::request::Request;
 use super::snapshots::SnapshotJob;
 use super::snapshotting::SnapshotResult;
 use super::status::{ReadMode, Status};
-use super::waiting::Slot;
+use super::waiting::{ReadResult, Slot};
 use crate::consensus::Event;
 use crate::entry::Sealed;
+use crate::id::LogIndex;
+use crate::message::ReadId;
 use crate::snapshot::SnapshotMeta;
 use crate::transport::Inbound;
+
+/// The reads of one turn.
+#[derive(Default)]
+struct Reads {
+    linearizable: Vec<ReadId>,
+    lease: Vec<ReadId>,
+    bounded: BTreeMap<Duration, Vec<ReadId>>,
+    known: BTreeMap<LogIndex, Vec<ReadId>>,
+}
 
 impl EventLoop {
     /// Something that the transport delivered. A message's share of the inbox is given back once
@@ -115,7 +128,7 @@ impl EventLoop {
             return;
         }
         let mut proposals = Vec::with_capacity(requests.len());
-        let (mut reads, mut lease_reads) = (Vec::new(), Vec::new());
+        let mut reads = Reads::default();
         for request in requests.drain(..) {
             match request {
                 Request::Propose(sealed, slot) => self.take_proposal(sealed, slot, &mut proposals),
@@ -124,18 +137,7 @@ impl EventLoop {
                         self.take_proposal(sealed, slot, &mut proposals);
                     }
                 }
-                Request::Read(ReadMode::Linearizable, reply) => {
-                    reads.push(self.waiting.read(reply));
-                }
-                Request::Read(ReadMode::Lease, reply) => lease_reads.push(self.waiting.read(reply)),
-                Request::Read(ReadMode::AtLeast(index), reply) => {
-                    let read = self.waiting.read(reply);
-                    self.step(Event::AppliedAwaited(vec![read], index));
-                }
-                Request::Read(ReadMode::Local, reply) => {
-                    // The caller may have gone away.
-                    let _ = reply.send(Ok(self.applied));
-                }
+                Request::Read(mode, reply) => self.take_read(mode, reply, &mut reads),
                 Request::Status(reply) => {
                     // The caller may have gone away.
                     let _ = reply.send(Box::new(self.status()));
@@ -150,11 +152,37 @@ impl EventLoop {
         if !proposals.is_empty() {
             self.step(Event::Proposed(proposals));
         }
-        if !reads.is_empty() {
-            self.step(Event::ReadsRequested(reads));
+        self.step_reads(reads);
+    }
+
+    /// Reads are asked for together with the others of their kind.
+    fn take_read(&mut self, mode: ReadMode, reply: oneshot::Sender<ReadResult>, reads: &mut Reads) {
+        let group = match mode {
+            ReadMode::Linearizable => &mut reads.linearizable,
+            ReadMode::Lease => &mut reads.lease,
+            ReadMode::Bounded { lag } => reads.bounded.entry(lag).or_default(),
+            ReadMode::AtLeast(index) => reads.known.entry(index).or_default(),
+            ReadMode::Local => {
+                // The caller may have gone away.
+                let _ = reply.send(Ok(self.applied));
+                return;
+            }
+        };
+        group.push(self.waiting.read(reply));
+    }
+
+    fn step_reads(&mut self, reads: Reads) {
+        if !reads.linearizable.is_empty() {
+            self.step(Event::ReadsRequested(reads.linearizable));
         }
-        if !lease_reads.is_empty() {
-            self.step(Event::LeaseReadsRequested(lease_reads));
+        if !reads.lease.is_empty() {
+            self.step(Event::LeaseReadsRequested(reads.lease));
+        }
+        for (lag, reads) in reads.bounded {
+            self.step(Event::BoundedReadsRequested(reads, lag));
+        }
+        for (index, reads) in reads.known {
+            self.step(Event::AppliedAwaited(reads, index));
         }
     }
 

@@ -221,6 +221,9 @@ impl Node {
     /// # Errors
     /// [`ReadError`]; nothing was changed, so the read may be tried again.
     pub async fn read_barrier(&self, mode: ReadMode) -> Result<LogIndex, ReadError> {
+        if matches!(mode, ReadMode::Bounded { lag } if lag.is_zero()) {
+            return Err(ReadError::ZeroLag);
+        }
         let (reply, answer) = oneshot::channel();
         self.ask(Request::Read(mode, reply), answer)
             .await

@@ -1,5 +1,7 @@
 //! What a node says about itself, and what it can be asked to read.
 
+use std::time::Duration;
+
 use crate::consensus::RaftStatus;
 use crate::hard_state::Identity;
 use crate::id::LogIndex;
@@ -48,11 +50,21 @@ pub enum ReadMode {
     /// index, thesis §6.4). Costs one round of messages, shared by all reads that wait together.
     #[default]
     Linearizable,
-    /// As [`ReadMode::Linearizable`], and on a leader that a quorum has answered lately without any
-    /// message, if [`crate::config::Config::lease_reads`] is on. It then trusts the clocks of the
-    /// group not to drift more than is configured, and to go on while the machine sleeps (thesis
-    /// §6.4.1). Everywhere else it is a linearizable read.
+    /// As [`ReadMode::Linearizable`], but without a round of messages if
+    /// [`crate::config::Config::lease_reads`] is on and the leader was answered by a quorum lately.
+    /// The leader then answers at once, and any other member after it has asked the leader. It
+    /// trusts the clocks of the group not to drift more than is configured, and to go on while the
+    /// machine sleeps (thesis §6.4.1). Without a lease it is a linearizable read.
     Lease,
+    /// It sees every write that was acknowledged at least `lag` before the read began, by whichever
+    /// node. Costs nothing while a linearizable read, or a bounded one that had to ask the leader,
+    /// began here less than `lag` ago; so each member asks once for all its reads within `lag`. It
+    /// trusts no clock but that this node's goes on. Where no leader answers for two election
+    /// timeouts, it fails and says how far this node may be behind.
+    Bounded {
+        /// More than zero.
+        lag: Duration,
+    },
     /// It sees everything through this index, for instance that of a write whose acknowledgement
     /// the reader knows of. Costs no message, and may wait.
     AtLeast(LogIndex),

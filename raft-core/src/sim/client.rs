@@ -1,6 +1,7 @@
-//! The clients: each has one operation under way, a write or a linearizable read.
+//! The clients: each has one operation under way, a write or a read.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use super::chance::Chance;
 use super::machine::Command;
@@ -14,6 +15,8 @@ pub(super) struct Clients {
     pub(super) chance: Chance,
     values: u64,
     reads: u64,
+    /// The greatest index that any client was told of, and when that changed.
+    told: Vec<(Timestamp, LogIndex)>,
     /// Operations under way.
     pub(super) waiting: BTreeMap<u64, Operation>,
 }
@@ -31,6 +34,16 @@ pub(super) struct Operation {
     pub(super) kind: Kind,
 }
 
+/// How fresh a read is to be.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Mode {
+    Linearizable,
+    Lease,
+    Bounded(Duration),
+}
+
+const LAG: (Duration, Duration) = (Duration::from_millis(1), Duration::from_millis(300));
+
 /// What an operation waits for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Kind {
@@ -44,6 +57,7 @@ impl Clients {
             chance: Chance::new(seed, 2),
             values: 0,
             reads: 0,
+            told: Vec::new(),
             waiting: BTreeMap::new(),
         }
     }
@@ -61,6 +75,27 @@ impl Clients {
     pub(super) fn read_id(&mut self) -> ReadId {
         self.reads += 1;
         ReadId(self.reads)
+    }
+
+    /// Clients know of everything through `index` from now on.
+    pub(super) fn tell(&mut self, now: Timestamp, index: LogIndex) {
+        self.told.push((now, index));
+    }
+
+    /// What clients knew of at that time.
+    pub(super) fn known_at(&self, time: Timestamp) -> LogIndex {
+        let later = self.told.partition_point(|(told, _)| *told <= time);
+        let last = later.checked_sub(1).and_then(|at| self.told.get(at));
+        last.map_or(LogIndex::ZERO, |(_, index)| *index)
+    }
+
+    /// How fresh a read is to be.
+    pub(super) fn mode(&mut self) -> Mode {
+        match self.chance.below(3) {
+            0 => Mode::Linearizable,
+            1 => Mode::Lease,
+            _ => Mode::Bounded(self.chance.duration(LAG.0, LAG.1)),
+        }
     }
 
     /// The client that waits for this read.

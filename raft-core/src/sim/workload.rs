@@ -1,9 +1,9 @@
-//! What the clients do: writes of values never used before, and linearizable reads.
+//! What the clients do: writes of values never used before, and reads of every kind.
 
 use std::time::Duration;
 
 use super::check::Broken;
-use super::client::{Kind, Operation};
+use super::client::{Kind, Mode, Operation};
 use super::cluster::{Cluster, Happening};
 use crate::consensus::{Event, Raft, RoleName};
 use crate::entry::Sealed;
@@ -103,8 +103,12 @@ impl Cluster {
         if !self.is_up(node) {
             return Ok(());
         }
-        let read = self.clients.read_id();
-        let floor = self.checks.floor();
+        let (read, mode) = (self.clients.read_id(), self.clients.mode());
+        let floor = match mode {
+            Mode::Linearizable | Mode::Lease => self.checks.floor(),
+            // The node measures by its own clock, which may be a little fast or slow.
+            Mode::Bounded(lag) => self.clients.known_at(self.now.before(lag + lag / 4)),
+        };
         let operation = Operation {
             node,
             floor,
@@ -113,10 +117,10 @@ impl Cluster {
             kind: Kind::Read(read),
         };
         self.clients.waiting.insert(client, operation);
-        let event = if self.clients.chance.coin() {
-            Event::LeaseReadsRequested(vec![read])
-        } else {
-            Event::ReadsRequested(vec![read])
+        let event = match mode {
+            Mode::Linearizable => Event::ReadsRequested(vec![read]),
+            Mode::Lease => Event::LeaseReadsRequested(vec![read]),
+            Mode::Bounded(lag) => Event::BoundedReadsRequested(vec![read], lag),
         };
         self.step(node, event)
     }
@@ -136,7 +140,9 @@ impl Cluster {
         }
         self.report.writes += 1;
         self.finish(client, "writes");
-        self.checks.wrote(entry, operation.floor)
+        self.checks.wrote(entry, operation.floor)?;
+        self.clients.tell(self.now, self.checks.floor());
+        Ok(())
     }
 
     pub(super) fn read_answered(
@@ -151,7 +157,9 @@ impl Cluster {
         self.report.reads += 1;
         self.observe_read(node, operation.term);
         self.finish(client, "reads");
-        self.checks.read(index, operation.floor)
+        self.checks.read(index, operation.floor)?;
+        self.clients.tell(self.now, self.checks.floor());
+        Ok(())
     }
 
     pub(super) fn finish(&mut self, client: u64, how: &'static str) {

@@ -61,6 +61,7 @@ enum ControlBody {
     TimeoutNow,
     ReadIndex {
         read: u64,
+        lease: bool,
     },
     ReadIndexReply {
         read: u64,
@@ -174,7 +175,10 @@ fn control_body(body: &Body) -> ControlBody {
         },
         Body::SnapshotInstalled { through } => ControlBody::SnapshotInstalled { through },
         Body::TimeoutNow => ControlBody::TimeoutNow,
-        Body::ReadIndex { read } => ControlBody::ReadIndex { read: read.0 },
+        Body::ReadIndex { read, lease } => ControlBody::ReadIndex {
+            read: read.0,
+            lease,
+        },
         Body::ReadIndexReply { read, index } => ControlBody::ReadIndexReply {
             read: read.0,
             index,
@@ -207,7 +211,10 @@ fn plain_body(body: ControlBody) -> Body {
         },
         ControlBody::SnapshotInstalled { through } => Body::SnapshotInstalled { through },
         ControlBody::TimeoutNow => Body::TimeoutNow,
-        ControlBody::ReadIndex { read } => Body::ReadIndex { read: ReadId(read) },
+        ControlBody::ReadIndex { read, lease } => Body::ReadIndex {
+            read: ReadId(read),
+            lease,
+        },
         ControlBody::ReadIndexReply { read, index } => Body::ReadIndexReply {
             read: ReadId(read),
             index,

@@ -11,7 +11,10 @@ mod failures;
 mod limits;
 #[cfg(test)]
 mod membership;
+#[cfg(test)]
 mod reading;
+#[cfg(test)]
+mod reads;
 #[cfg(test)]
 mod recovery;
 #[cfg(test)]

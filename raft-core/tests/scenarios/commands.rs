@@ -12,7 +12,7 @@
 //! | `change 1 voter=4 learner=5 promote=4 demote=2 remove=3 [since=1.1]`, `change 1 abort` | asks node 1 to change the membership |
 //! | `change 1 readdress=2`, `change 1 priority=2:50` | node 2 is reached at another address from now on, or has another priority |
 //! | `transfer 1 [to=2]` | asks node 1 to hand leadership over, to the best without a target |
-//! | `read 1 [lease] [at=5]` | asks node 1 for a linearizable read, by lease if it has one, or for one of entry 5 |
+//! | `read 1 [lease] [at=5] [lag=100]` | asks node 1 for a linearizable read, by lease if there is one; or for one of entry 5, or of what was committed 100 ms ago |
 //! | `deliver [KIND] [from=1] [to=2,3] [count=1]` | delivers what is on its way now, in the order it was sent |
 //! | `drop`, `duplicate`, `hold` | does that to the same choice of messages; `release` lets the held ones go on |
 //! | `block KIND`, `unblock` | loses every message of this kind from now on, until then |
@@ -319,6 +319,10 @@ impl Teller {
                 Some((_, index)) => {
                     let index = LogIndex::new(index.parse().expect("an index"));
                     Event::AppliedAwaited(vec![read], index)
+                }
+                None if command.value("lag").is_some() => {
+                    let lag = command.number("lag").unwrap_or_default();
+                    Event::BoundedReadsRequested(vec![read], Duration::from_millis(lag))
                 }
                 None if command.words.contains(&"lease") => Event::LeaseReadsRequested(vec![read]),
                 None => Event::ReadsRequested(vec![read]),

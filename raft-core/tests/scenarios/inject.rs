@@ -57,6 +57,7 @@ fn message(command: &Command<'_>, world: &Cluster) -> Message {
         },
         "read-index" => Body::ReadIndex {
             read: ReadId(number("read")),
+            lease: false,
         },
         "timeout-now" => Body::TimeoutNow,
         unknown => panic!("nobody says `{unknown}`"),

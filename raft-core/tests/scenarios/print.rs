@@ -99,7 +99,7 @@ fn body(message: &Message) -> String {
         Body::SnapshotInstalled { through } => format!(" through={through}"),
         Body::TimeoutNow => String::new(),
         // The number of a forwarded read is chance, and means nothing to a reader.
-        Body::ReadIndex { read: _ } => String::new(),
+        Body::ReadIndex { read: _, lease } => if *lease { " lease" } else { "" }.to_owned(),
         Body::ReadIndexReply { read: _, index } => match index {
             Some(index) => format!(" index={index}"),
             None => " refused".to_owned(),
@@ -283,6 +283,10 @@ pub(crate) fn refusal(reason: &Refusal) -> String {
         }
         Refusal::Transferring(to) => format!("leadership is being handed over to {to}"),
         Refusal::TimedOut => "timed out".to_owned(),
+        Refusal::TooStale { lag, behind } => match behind {
+            Some(behind) => format!("{behind:?} behind, at most {lag:?} is asked for"),
+            None => format!("nobody knows how far behind, at most {lag:?} is asked for"),
+        },
         other => format!("{other:?}"),
     }
 }

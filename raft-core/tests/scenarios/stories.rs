@@ -133,11 +133,15 @@ stories! {
     }
 
     reads {
+        a_bounded_read_asks_only_when_the_node_may_be_too_old
+        a_bounded_read_waits_for_the_next_leader
+        a_bounded_read_without_a_leader_says_how_far_behind_it_may_be
         a_deposed_leader_fails_its_reads
         a_follower_asks_its_leader
         a_former_leader_refuses_to_answer
         a_late_answer_confirms_nothing
         a_leader_without_a_majority_serves_nothing
+        a_lease_answers_followers_and_learners
         a_lease_answers_without_messages
         a_lost_question_is_asked_again
         a_read_may_wait_for_an_entry
