@@ -106,7 +106,7 @@ mutants! {
     CampaignsWhileRestoring = 4000, "a node campaigns before its snapshot is restored";
     EntriesSkippedAfterFetch = 4000, "entries read late from disk are applied wherever they belong";
     MembershipOnCommit = 100, "a leader uses the membership before the one it appended";
-    MembershipNotRolledBack = 100, "a truncated membership stays in force";
+    MembershipNotRolledBack = 4000, "a truncated membership stays in force";
     TwoChangesAtOnce = 4000, "a change begins before the last one is committed";
     ChangeBeforeOwnEntry = 4000, "a change begins before the leader has committed anything";
     LearnersCount = 100, "nodes without a vote count for majorities";
