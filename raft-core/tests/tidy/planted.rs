@@ -147,7 +147,11 @@ fn a_manifest_that_names_what_it_must_not_know_is_found() {
     );
     let sibling = "raft-transport-tcp.workspace = true";
     assert_eq!(check("raft-store-redb/Cargo.toml", sibling).len(), 1);
+    assert_eq!(check("raft-transport-stream/Cargo.toml", sibling).len(), 1);
     assert_eq!(check("examples/Cargo.toml", sibling).len(), 0);
+    let shared = "raft-transport-stream.workspace = true";
+    assert_eq!(check("raft-transport-quic/Cargo.toml", shared).len(), 0);
+    assert_eq!(check("raft-store-redb/Cargo.toml", shared).len(), 1);
 }
 
 #[test]
