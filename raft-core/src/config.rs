@@ -5,7 +5,7 @@ use std::time::Duration;
 /// How a node behaves. Every field has a default; [`Config::validate`] checks their relations.
 ///
 /// All members of a group should run with the same timings.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub struct Config {
     /// A leader is heard at least this often. Default 50 ms: six chances within one election

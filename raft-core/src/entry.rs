@@ -23,6 +23,7 @@
 //! two logs whose entries carry the same check at an index are the same up to there.
 
 use std::fmt;
+use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
 use bytes::{Buf, Bytes};
@@ -199,6 +200,13 @@ impl Sealed {
     /// Whether the payload has no bytes.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
+    }
+}
+
+/// The checksum covers everything else.
+impl Hash for Entry {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.link().hash(state);
     }
 }
 

@@ -8,7 +8,7 @@ use crate::id::{ClusterId, GroupId, Incarnation, NodeId, RecoveryEpoch, Term};
 
 /// Term and vote: durable, and in one record, before anything that depends on them is sent
 /// (thesis §3.8, figure 3.1).
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct HardState {
     /// The latest term the node has seen.
     pub term: Term,

@@ -12,7 +12,7 @@ use crate::id::NodeId;
 ///
 /// While the group moves from one set of voters to another, both sets are in force (joint
 /// consensus, thesis §4.3): `outgoing` is the old one, and every decision needs a majority of each.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(try_from = "Unchecked")]
 pub struct Membership {
     voters: BTreeSet<NodeId>,
@@ -22,7 +22,7 @@ pub struct Membership {
 }
 
 /// What a group is on its way to. It is part of the membership, so that any leader drives it on.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Goal {
     /// Who will vote.
     pub voters: BTreeSet<NodeId>,
@@ -31,7 +31,7 @@ pub struct Goal {
 }
 
 /// What the group knows of one member.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Member {
     /// Where its transport listens, in the form that the transport understands (`host:port`).
     pub address: String,

@@ -7,7 +7,7 @@ use crate::entry::Entry;
 use crate::id::{GroupId, LogId, LogIndex, NodeId, Term};
 
 /// One message between two nodes of a group.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Message {
     /// The group it belongs to.
     pub group: GroupId,
@@ -31,7 +31,7 @@ pub struct Round(pub u64);
 pub struct ReadId(pub u64);
 
 /// What a message says.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Body {
     /// Would you vote for me in this term? Changes nothing at the receiver (thesis §9.6).
     PreVote {

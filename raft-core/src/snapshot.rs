@@ -10,7 +10,7 @@ use crate::membership::Membership;
 use crate::time::ClusterTime;
 
 /// What a snapshot stands for, known before its first byte is written.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct SnapshotHeader {
     /// The last entry whose effect is contained. The log continues right after it.
     pub last: ChainLink,
@@ -23,7 +23,7 @@ pub struct SnapshotHeader {
 }
 
 /// A finished snapshot.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct SnapshotMeta {
     /// What it stands for.
     pub header: SnapshotHeader,

@@ -1,13 +1,16 @@
 //! `simulate`: runs the simulator of raft-core for long, replays single seeds, and shows them.
 
 mod lives;
+mod model;
 mod mutants;
 mod options;
 mod page;
 mod replay;
 mod report;
 
-pub use options::{MutantsOptions, ReplayOptions, RunOptions, SimulateCommand, SimulateOptions};
+pub use options::{
+    ModelOptions, MutantsOptions, ReplayOptions, RunOptions, SimulateCommand, SimulateOptions,
+};
 
 use std::process::ExitCode;
 
@@ -20,6 +23,7 @@ pub fn run(options: SimulateOptions) -> ExitCode {
         SimulateCommand::Run(options) => lives::run(&options),
         SimulateCommand::Replay(options) => replay::run(&options),
         SimulateCommand::Mutants(options) => mutants::run(&options),
+        SimulateCommand::Model(options) => model::run(&options),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
+use raft_core::sim::model::{Bounds, NODES_MAX};
 
 /// Simulates whole clusters, faults included, and checks everything that Raft promises.
 #[derive(Clone, Debug, Parser)]
@@ -22,6 +23,8 @@ pub enum SimulateCommand {
     Replay(ReplayOptions),
     /// Plants deliberate faults into the protocol, and shows which checker finds each.
     Mutants(MutantsOptions),
+    /// Searches every order of events of a small group, within bounds.
+    Model(ModelOptions),
 }
 
 /// How much to simulate.
@@ -36,6 +39,74 @@ pub struct RunOptions {
     /// Print JSON, for programs.
     #[arg(long)]
     pub json: bool,
+}
+
+/// How large a world to search. Messages have no bound: each may be late, lost, and repeated.
+#[derive(Clone, Debug, Args)]
+pub struct ModelOptions {
+    /// Actions in a trace.
+    #[arg(long, default_value_t = 14)]
+    pub depth: u32,
+    /// Voters.
+    #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u8).range(1..=i64::from(NODES_MAX)))]
+    pub nodes: u8,
+    /// Election timeouts, and so terms beyond the first.
+    #[arg(long, default_value_t = 2)]
+    pub timeouts: u8,
+    /// Heartbeats of leaders beyond their first.
+    #[arg(long, default_value_t = 1)]
+    pub heartbeats: u8,
+    /// Commands proposed.
+    #[arg(long, default_value_t = 1)]
+    pub proposals: u8,
+    /// Crashes, each with a restart.
+    #[arg(long, default_value_t = 1)]
+    pub crashes: u8,
+    /// Transfers of leadership.
+    #[arg(long, default_value_t = 0)]
+    pub transfers: u8,
+    /// Changes of membership: a voter is removed, or comes back.
+    #[arg(long, default_value_t = 0)]
+    pub changes: u8,
+    /// Nodes take snapshots, and purge their logs.
+    #[arg(long)]
+    pub snapshots: bool,
+    /// Every write is durable at once, instead of some time later.
+    #[arg(long)]
+    pub fast_disks: bool,
+    /// State machines take their time.
+    #[arg(long)]
+    pub slow_machines: bool,
+    /// Pre-votes travel like other messages, instead of being answered at once.
+    #[arg(long)]
+    pub pre_votes: bool,
+    /// Stop when so many states are known: a million takes about 100 MiB.
+    #[arg(long, default_value_t = 20_000_000)]
+    pub states_max: usize,
+    /// Print JSON, for programs.
+    #[arg(long)]
+    pub json: bool,
+}
+
+impl ModelOptions {
+    /// What they mean.
+    pub fn bounds(&self) -> Bounds {
+        let mut bounds = Bounds::default();
+        bounds.depth = self.depth;
+        bounds.nodes = self.nodes;
+        bounds.timeouts = self.timeouts;
+        bounds.heartbeats = self.heartbeats;
+        bounds.proposals = self.proposals;
+        bounds.crashes = self.crashes;
+        bounds.transfers = self.transfers;
+        bounds.changes = self.changes;
+        bounds.snapshots = self.snapshots;
+        bounds.slow_disks = !self.fast_disks;
+        bounds.slow_machines = self.slow_machines;
+        bounds.pre_votes = self.pre_votes;
+        bounds.states_max = self.states_max;
+        bounds
+    }
 }
 
 /// Which faults to plant.

@@ -11,7 +11,7 @@ use crate::id::LogIndex;
 use crate::snapshot::SnapshotMeta;
 
 /// What the state machine has, and what is on its way to it.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Hash)]
 pub(super) struct ApplyQueue {
     /// Handed over through here.
     handed: LogIndex,

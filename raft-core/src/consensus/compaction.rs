@@ -7,7 +7,7 @@ use crate::snapshot::SnapshotMeta;
 use crate::time::Timestamp;
 
 /// The newest snapshot, and whether another is being taken.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, Hash)]
 pub(super) struct Compaction {
     /// The last entry of the newest snapshot.
     pub(super) snapshot: Option<LogId>,

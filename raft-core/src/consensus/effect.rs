@@ -112,7 +112,7 @@ pub enum Effect {
 }
 
 /// One step of the durability stream. The parts take effect in the order of the fields.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, Hash)]
 pub struct Write {
     /// The place in the stream.
     pub sequence: Sequence,

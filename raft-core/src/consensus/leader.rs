@@ -20,7 +20,7 @@ use crate::message::{Body, ReadId, Round};
 use crate::time::{ClusterTime, Timestamp};
 
 /// Leads one term.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Hash)]
 pub(super) struct Leader {
     /// The term it was elected in, and the only one it stamps entries with (RULE 3).
     pub(super) term: Term,

@@ -13,7 +13,7 @@ use crate::id::NodeId;
 use crate::time::Timestamp;
 
 /// What a node has promised: to help nobody but this leader, until then.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Hash)]
 pub(super) struct Promise {
     pub(super) to: Option<NodeId>,
     pub(super) until: Timestamp,

@@ -9,7 +9,7 @@ use crate::time::ClusterTime;
 
 /// The log in memory. Of old entries only term and checksum are kept (four bytes an entry), of the
 /// newest everything, up to a number of bytes.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Hash)]
 pub(super) struct LogView {
     base: ChainLink,
     last: ChainLink,

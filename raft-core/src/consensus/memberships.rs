@@ -7,7 +7,7 @@ use crate::membership::Membership;
 
 /// The memberships in the log, the oldest first. A membership is in force from the moment its entry
 /// is appended (thesis §4.1), so truncating the entry brings the one before back.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Hash)]
 pub(super) struct Memberships {
     history: Vec<(LogId, Arc<Membership>)>,
     /// In force before the first one.

@@ -59,7 +59,7 @@ use crate::id::{GroupId, LogIndex, NodeId};
 use crate::time::Timestamp;
 
 /// One node's part in the protocol: what outlives roles, and the role.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Hash)]
 pub struct Raft {
     shared: Shared,
     role: Role,

@@ -2,6 +2,7 @@
 
 use super::mutant::{Mutant, mutant};
 use std::collections::VecDeque;
+use std::hash::{Hash, Hasher};
 
 use super::effect::Write;
 use super::event::Sequence;
@@ -35,7 +36,7 @@ struct Issued {
 }
 
 /// What happens when a write is durable.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Hash)]
 pub(super) enum Deferred {
     /// The promise in this message has become true.
     Send(Message),
@@ -50,6 +51,35 @@ pub(super) struct Released {
     pub(super) log_end: Option<LogIndex>,
     /// What may happen now, in order.
     pub(super) deferred: Vec<Deferred>,
+}
+
+/// How many writes there were is no part of the situation: only how far each is behind the newest.
+impl Hash for Pending {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        let Self {
+            issued,
+            durable,
+            draft,
+            draft_log_end,
+            writes,
+            deferred,
+        } = self;
+        let behind = |sequence: &Sequence| issued.0 - sequence.0;
+        (behind(durable), draft, draft_log_end).hash(state);
+        writes.len().hash(state);
+        for Issued {
+            sequence,
+            at,
+            log_end,
+        } in writes
+        {
+            (behind(sequence), at, log_end).hash(state);
+        }
+        deferred.len().hash(state);
+        for (sequence, deferred) in deferred {
+            (behind(sequence), deferred).hash(state);
+        }
+    }
 }
 
 impl Pending {

@@ -17,7 +17,7 @@ use crate::membership::Priority;
 use crate::time::Timestamp;
 
 /// How far a node has stood back for others since a leader was last heard.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug, Default, Hash)]
 pub(super) struct Deference {
     /// Election timeouts that it let pass.
     turns: u32,
@@ -26,7 +26,7 @@ pub(super) struct Deference {
 }
 
 /// Who is to follow a leader that others are preferred to.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Hash)]
 pub(super) struct Succession {
     /// Who is wanted most and ready, and since when.
     heir: Option<(NodeId, Timestamp)>,

@@ -9,7 +9,7 @@ use crate::message::Round;
 use crate::time::Timestamp;
 
 /// One follower, seen from its leader.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Hash)]
 pub(super) struct Progress {
     /// How entries are sent.
     pub(super) state: Replication,
@@ -35,7 +35,7 @@ pub(super) struct Progress {
 }
 
 /// How entries are sent to a follower.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Hash)]
 pub(super) enum Replication {
     /// Where the logs agree is unknown: one message at a time.
     Probe {
@@ -52,13 +52,13 @@ pub(super) enum Replication {
 }
 
 /// The appends on their way to one follower.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, Hash)]
 pub(super) struct InFlight {
     messages: VecDeque<Sent>,
     bytes: usize,
 }
 
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Hash)]
 struct Sent {
     last: LogIndex,
     bytes: usize,

@@ -20,7 +20,7 @@ use crate::message::{Body, ReadId, Round};
 use crate::time::Timestamp;
 
 /// Reads of this node that are past the leader's part, or with another node that leads.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Hash)]
 pub(super) struct Reads {
     /// Confirmed, and waiting for the state machine.
     confirmed: BTreeMap<LogIndex, Vec<Asked>>,
@@ -33,7 +33,7 @@ pub(super) struct Reads {
 }
 
 /// Reads that share their way.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Hash)]
 pub(super) struct Asked {
     reads: Vec<ReadId>,
     pub(super) wish: Wish,
@@ -44,7 +44,7 @@ pub(super) struct Asked {
 }
 
 /// How fresh a read must be.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) enum Wish {
     Linearizable,
     Lease,
@@ -55,13 +55,13 @@ pub(super) enum Wish {
 }
 
 /// Reads that a leader has not confirmed yet, the oldest first.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, Hash)]
 pub(super) struct Unconfirmed {
     queue: VecDeque<Confirmable>,
 }
 
 /// Reads that one round of heartbeats confirms together.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Hash)]
 struct Confirmable {
     origin: Origin,
     /// What was committed when the reads were asked for, and at least the leader's first entry.
@@ -71,7 +71,7 @@ struct Confirmable {
 }
 
 /// Where reads were asked for.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Hash)]
 pub(super) enum Origin {
     /// Here.
     Local(Asked),

@@ -19,7 +19,7 @@ use crate::time::Timestamp;
 /// How a node that is to get a vote catches up: in rounds, each of what the log held when it
 /// began. The last round must take no longer than an election timeout, so that the group does not
 /// stand still for it (thesis §4.2.1).
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Hash)]
 pub(super) struct CatchUp {
     through: LogIndex,
     since: Timestamp,

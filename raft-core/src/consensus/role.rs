@@ -11,7 +11,7 @@ use crate::id::{LogIndex, NodeId, Term};
 use crate::time::Timestamp;
 
 /// A node's role. Leaving it drops what only it knew.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Hash)]
 pub(super) enum Role {
     Follower(Follower),
     /// Asks whether an election could be won, before it disturbs anybody (thesis §9.6).
@@ -21,7 +21,7 @@ pub(super) enum Role {
 }
 
 /// Follows a leader, or waits for one.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, Hash)]
 pub(super) struct Follower {
     /// The leader of this term, once it was heard.
     pub(super) leader: Option<NodeId>,
@@ -32,7 +32,7 @@ pub(super) struct Follower {
 }
 
 /// The answers to a candidate, or to a pre-candidate. Each node counts once.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, Hash)]
 pub(super) struct Ballot {
     pub(super) granted: BTreeSet<NodeId>,
     pub(super) refused: BTreeSet<NodeId>,

@@ -23,7 +23,7 @@ use crate::message::{Body, Message};
 use crate::time::Timestamp;
 
 /// The part of a node's state that no role owns.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Hash)]
 pub(super) struct Shared {
     pub(super) id: NodeId,
     pub(super) group: GroupId,

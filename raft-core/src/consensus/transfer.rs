@@ -23,7 +23,7 @@ pub enum To {
 }
 
 /// A transfer under way. It outlives the office: the outcome is known when a leader is.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Hash)]
 pub(super) struct Transfer {
     pub(super) to: NodeId,
     /// The target has the whole log and was told to campaign.

@@ -6,6 +6,7 @@
 //! | [`thesis_map`] | from a section of the thesis to the code and to the story that shows it |
 //! | [`divergences`] | where we leave the thesis, and why |
 //! | [`rules`] | rules learnt from other systems, and the test that holds each |
+//! | [`model`] | what the model check searches, and what it does not |
 //! | [`stories`] | how to read and write a scenario |
 //!
 //! "The thesis" is always Diego Ongaro's *Consensus: Bridging Theory and Practice* (2014).
@@ -15,6 +16,9 @@ pub mod divergences {}
 
 #[doc = include_str!("glossary.md")]
 pub mod glossary {}
+
+#[doc = include_str!("model.md")]
+pub mod model {}
 
 #[doc = include_str!("rules.md")]
 pub mod rules {}

@@ -13,7 +13,7 @@ use crate::id::{ChainLink, LogId, LogIndex, Term};
 use crate::snapshot::SnapshotMeta;
 
 /// Keeps [`Image`], and the writes that have not reached it.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, Hash)]
 pub(super) struct Disk {
     durable: Image,
     queue: VecDeque<Write>,
@@ -22,7 +22,7 @@ pub(super) struct Disk {
 }
 
 /// What a crash leaves.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, Hash)]
 pub(super) struct Image {
     pub(super) hard_state: HardState,
     purged: ChainLink,

@@ -11,7 +11,7 @@ use crate::membership::Membership;
 use crate::time::ClusterTime;
 
 /// Registers by key. Cloning it is taking a snapshot.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub(super) struct Machine {
     /// The last entry that was applied.
     pub(super) last: ChainLink,

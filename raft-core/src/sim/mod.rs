@@ -15,6 +15,7 @@ mod driver;
 mod faults;
 mod happen;
 mod machine;
+pub mod model;
 #[cfg(feature = "mutants")]
 mod mutants;
 mod network;

@@ -15,7 +15,7 @@ use std::collections::BTreeMap;
 use crate::id::{ChainLink, LogId, LogIndex, NodeId, Term};
 
 /// What is known of the whole run, by which single events are judged.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub(super) struct Checks {
     leaders: BTreeMap<Term, NodeId>,
     votes: BTreeMap<(NodeId, Term), NodeId>,
