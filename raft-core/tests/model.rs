@@ -13,7 +13,7 @@ fn search(set: impl FnOnce(&mut Bounds)) -> Report {
 
 #[test]
 fn a_crash_between_any_two_actions_breaks_nothing() {
-    let report = search(|bounds| bounds.depth = 10);
+    let report = search(|bounds| bounds.depth = 12);
     println!("{report:?}");
     assert_ne!(report.end, End::CutOff);
     assert!(report.elections_most >= 2 && report.committed_most >= 2);
@@ -50,4 +50,99 @@ fn a_search_says_where_it_was_cut_off() {
     let report = model::check(&bounds, &mut |_| {}).unwrap();
     assert_eq!(report.end, End::CutOff);
     assert!(report.depth < bounds.depth, "{report:?}");
+}
+
+#[test]
+fn transfers_changes_and_snapshots_break_nothing() {
+    let small = |bounds: &mut Bounds| {
+        bounds.depth = 12;
+        bounds.timeouts = 1;
+        bounds.heartbeats = 0;
+        bounds.crashes = 0;
+        bounds.slow_disks = false;
+    };
+    let transfers = search(|bounds| {
+        small(bounds);
+        bounds.transfers = 1;
+    });
+    assert!(transfers.elections_most >= 2);
+    let changes = search(|bounds| {
+        small(bounds);
+        bounds.changes = 1;
+    });
+    assert!(changes.committed_most >= 3);
+    let snapshots = search(|bounds| {
+        small(bounds);
+        bounds.snapshots = true;
+    });
+    assert!(snapshots.committed_most >= 3);
+    for report in [transfers, changes, snapshots] {
+        println!("{report:?}");
+        assert_ne!(report.end, End::CutOff);
+    }
+}
+
+/// The faults that small bounds suffice to show: each must be found by a trace of so many actions.
+#[cfg(feature = "mutants")]
+mod faults {
+    use super::*;
+    use raft_core::sim::{Mutant, expect_panics};
+
+    fn every_one_is_found(faults: &[(Mutant, u32)], set: impl Fn(&mut Bounds)) {
+        expect_panics();
+        for (fault, actions) in faults {
+            let mut bounds = Bounds::default();
+            set(&mut bounds);
+            bounds.depth = *actions;
+            let found = model::check_mutant(*fault, &bounds);
+            let name = fault.name();
+            assert!(found.is_err(), "{name} survives {actions} actions");
+        }
+    }
+
+    #[test]
+    fn forgotten_promises_are_found() {
+        let faults = [
+            (Mutant::VoteNotPersisted, 3),
+            (Mutant::CandidacyNotPersisted, 1),
+            (Mutant::AcknowledgedBeforeSync, 6),
+            (Mutant::OwnDiskNotAwaited, 8),
+            (Mutant::HardStateForgotten, 1),
+            (Mutant::VotesTwice, 4),
+        ];
+        every_one_is_found(&faults, |_| {});
+    }
+
+    #[test]
+    fn wrong_majorities_and_terms_are_found() {
+        let faults = [
+            (Mutant::OldVotesCount, 7),
+            (Mutant::OldTermAccepted, 7),
+            (Mutant::HigherTermIgnored, 7),
+            (Mutant::RefusalsCountAsVotes, 6),
+            (Mutant::LowMedian, 1),
+            (Mutant::NoBlankEntry, 3),
+        ];
+        every_one_is_found(&faults, |bounds| {
+            bounds.timeouts = 3;
+            bounds.heartbeats = 0;
+            bounds.crashes = 0;
+            bounds.slow_disks = false;
+        });
+        every_one_is_found(&[(Mutant::WinsWithHalf, 4)], |bounds| bounds.nodes = 2);
+    }
+
+    #[test]
+    fn logs_that_are_not_compared_are_found() {
+        let faults = [
+            (Mutant::VotesForAnyLog, 10),
+            (Mutant::PreviousNotChecked, 8),
+            (Mutant::ConflictKept, 8),
+        ];
+        every_one_is_found(&faults, |bounds| {
+            bounds.heartbeats = 0;
+            bounds.crashes = 0;
+            bounds.slow_disks = false;
+        });
+    }
 }
