@@ -36,6 +36,8 @@ pub(crate) struct Cluster {
     pub(crate) held: Vec<Parcel>,
     /// Who hears whom: nodes in different groups do not. Empty: everybody hears everybody.
     pub(crate) groups: Vec<BTreeSet<NodeId>>,
+    /// Links that lose everything, in this direction only.
+    pub(crate) cuts: BTreeSet<(NodeId, NodeId)>,
     /// Kinds of messages that are lost.
     pub(crate) blocked: BTreeSet<String>,
     /// Nodes whose disk finishes nothing by itself.
@@ -415,7 +417,9 @@ impl Cluster {
     fn is_cut(&self, parcel: &Parcel) -> bool {
         let group_of = |node| self.groups.iter().position(|group| group.contains(&node));
         let is_apart = group_of(parcel.from()) != group_of(parcel.to());
-        self.blocked.contains(&parcel.kind()) || !self.groups.is_empty() && is_apart
+        self.blocked.contains(&parcel.kind())
+            || self.cuts.contains(&(parcel.from(), parcel.to()))
+            || !self.groups.is_empty() && is_apart
     }
 
     fn role(&mut self, node: NodeId) -> RoleName {

@@ -27,6 +27,7 @@
 //! | `crash 1 [keep=1] [torn]` | power loss; `keep` writes had become durable, of the next one, if torn, term and vote |
 //! | `restart 1` | starts node 1 on what its disk holds |
 //! | `partition 1\|2,3`, `heal` | cuts the network, joins it |
+//! | `cut 1,2 3` | loses what nodes 1 and 2 send to node 3, until `heal` |
 //! | `unreachable 1 2` | tells node 1 that what it sent to node 2 may be lost |
 //! | `snapshot 1` | freezes the state machine of node 1 |
 //! | `spoil 1` | from now on the newest snapshot of node 1 cannot be read |
@@ -152,7 +153,16 @@ impl Teller {
                 let groups = command.words.join("");
                 self.cluster.groups = groups.split('|').map(list).collect();
             }
-            "heal" => self.cluster.groups.clear(),
+            "cut" => {
+                for from in command.nodes(0) {
+                    let links = command.nodes(1).into_iter().map(|to| (from, to));
+                    self.cluster.cuts.extend(links);
+                }
+            }
+            "heal" => {
+                self.cluster.groups.clear();
+                self.cluster.cuts.clear();
+            }
             "unreachable" => {
                 for lost in command.nodes(1) {
                     self.cluster.step(command.node(), Event::Unreachable(lost));

@@ -24,16 +24,23 @@ stories! {
     election {
         a_candidate_asks_only_with_a_durable_vote
         a_candidate_of_an_earlier_term_is_told
+        a_follower_with_a_slow_disk_keeps_its_leader
+        a_granted_pre_vote_buys_nobody_time
         a_greater_term_ends_a_leadership
         a_leader_of_an_earlier_term_is_told
+        a_leader_that_hears_nobody_does_not_hold_its_followers
+        a_leader_that_lost_its_office_may_ask_who_still_hears_it
+        a_leader_that_restarts_is_voted_for_again
         a_leader_whose_disk_stands_still_gives_up
         a_leader_without_a_majority_steps_down
         a_live_leader_protects_its_followers
         a_lost_connection_to_a_live_leader_changes_nothing
         a_lost_connection_to_the_leader_hurries
         a_majority_makes_a_leader
+        a_node_that_was_away_for_long_disturbs_nobody
         a_node_whose_disk_stands_still_does_not_campaign
         a_paused_node_listens_before_it_campaigns
+        a_pre_vote_of_an_earlier_term_teaches_the_term
         a_purged_log_is_compared_by_its_base
         a_refused_request_buys_no_time
         a_shorter_log_does_not_win
@@ -48,17 +55,22 @@ stories! {
         an_old_candidacy_does_not_speak_for_a_new_one
         an_old_grant_of_a_pre_vote_does_not_count
         an_order_to_campaign_counts_only_from_the_leader
+        every_message_of_a_greater_term_ends_a_leadership
+        every_role_answers_every_request
         logs_are_compared_by_term_then_length
         one_voter_elects_itself
+        only_a_voter_campaigns
         pre_vote_does_not_disturb
+        requests_of_clients_keep_no_dead_leader
         stepping_down_keeps_the_vote
         the_newest_log_leads_whatever_its_priority
         timeouts_elect_without_being_asked
         votes_are_counted_once
+        votes_may_split
         who_cannot_win_hurries_who_can
+        who_is_heard_and_hears_nobody_deposes_nobody
         who_is_wanted_most_and_is_gone_is_waited_for_once
         who_is_wanted_most_campaigns_first
-        votes_may_split
     }
 
     replication {
@@ -81,6 +93,7 @@ stories! {
         an_answer_of_an_earlier_term_is_ignored
         an_old_acknowledgement_does_not_end_the_asking
         an_unreachable_follower_is_probed
+        appends_may_arrive_in_any_order
         bytes_in_flight_are_limited
         entries_that_were_replaced_are_not_sent_from_the_disk
         logs_that_a_leader_meets
@@ -110,6 +123,7 @@ stories! {
         a_late_append_reaches_into_the_purged_part
         a_leader_that_cannot_read_its_snapshot_hands_over
         a_leader_with_nobody_to_hand_over_to_takes_another_snapshot
+        a_log_without_a_tail_goes_on_after_a_restart
         a_lost_snapshot_is_sent_again
         a_node_that_is_being_restored_does_not_campaign
         a_node_without_data_learns_everything_from_a_snapshot
@@ -122,8 +136,10 @@ stories! {
         a_snapshot_overtakes_a_slow_disk
         a_snapshot_replaces_a_log_that_contradicts_it
         a_snapshot_that_fails_is_tried_again_much_later
+        a_tail_may_be_longer_than_the_log
         an_old_snapshot_does_not_bring_the_past_back
         bytes_ask_for_a_snapshot_too
+        changes_alone_ask_for_a_snapshot_too
         compaction_keeps_a_tail
         one_snapshot_is_taken_at_a_time
         power_is_lost_while_a_snapshot_is_installed
@@ -139,21 +155,31 @@ stories! {
         a_deposed_leader_fails_its_reads
         a_follower_asks_its_leader
         a_former_leader_refuses_to_answer
+        a_joint_lease_needs_both_halves
         a_late_answer_confirms_nothing
         a_leader_without_a_majority_serves_nothing
         a_lease_answers_followers_and_learners
         a_lease_answers_without_messages
+        a_lease_counts_from_when_its_question_was_sent
+        a_lease_ends_with_its_term
+        a_lost_connection_breaks_no_promise
         a_lost_question_is_asked_again
-        a_read_may_wait_for_an_entry
-        a_restarted_node_keeps_the_silence_it_may_have_promised
-        a_transfer_gives_the_lease_up
+        a_new_leader_has_no_lease_before_it_commits
         a_new_leader_serves_the_reads_it_had_forwarded
         a_question_of_an_earlier_term_is_refused
         a_question_that_nobody_answers_times_out
+        a_read_may_wait_for_an_entry
         a_read_waits_for_a_commit_of_this_term
         a_read_waits_for_the_state_machine
+        a_restarted_node_keeps_the_silence_it_may_have_promised
+        a_snapshot_may_bring_what_a_read_waits_for
         a_state_machine_that_stands_still_fails_its_reads
+        a_transfer_gives_the_lease_up
+        an_answer_of_a_former_leader_is_ignored
+        nobody_is_elected_inside_a_lease
         one_voter_confirms_itself
+        only_voters_of_this_term_confirm_a_read
+        reads_leave_nothing_behind_with_a_dead_member
         reads_share_a_round
         too_many_reads_are_refused
         without_a_leader_a_read_fails
@@ -164,7 +190,9 @@ stories! {
         a_compacted_log_starts_from_its_snapshot
         a_follower_may_crash_between_any_two_writes
         a_leader_may_crash_with_its_entry_elsewhere
+        a_machine_on_disk_hides_no_membership
         a_replaced_tail_does_not_come_back
+        a_restart_counts_on_from_its_snapshot
         a_state_machine_on_disk_goes_on_where_it_was
         an_election_may_crash_at_every_write
         term_and_vote_are_one_record
@@ -184,13 +212,14 @@ stories! {
         a_leader_that_is_removed_hands_over_first
         a_learner_counts_nowhere
         a_learner_is_promoted_when_it_has_caught_up
+        a_learner_of_a_later_term_is_caught_up_with
         a_learner_votes_when_it_is_asked
         a_new_leader_takes_no_step_before_it_commits
         a_new_voter_does_not_depose_the_leader
         a_new_voter_learns_first
         a_node_of_no_group_stays_passive
-        a_removed_node_does_not_disturb
         a_priority_changes_without_a_vote
+        a_removed_node_does_not_disturb
         a_restart_finds_the_membership_in_the_log
         a_second_change_is_refused
         a_snapshot_carries_a_change_under_way
@@ -209,6 +238,7 @@ stories! {
         who_comes_back_begins_anew
         who_is_slow_to_catch_up_begins_another_round
         who_is_voted_out_may_still_be_needed
+        who_joins_endangers_nobody
     }
 
     transfer {
