@@ -1,5 +1,6 @@
 //! Everybody who waits is answered, whatever happens to the node.
 
+use raft_core::change::MembershipChange;
 use raft_core::consensus::Fault;
 use raft_core::membership::Membership;
 use raft_core::memory::{MemoryStores, Network};
@@ -120,6 +121,31 @@ async fn a_failing_store_stops_the_node_and_is_named_to_everybody() {
         soon(node.shutdown()).await,
         Err(StopReason::Store(_))
     ));
+}
+
+/// It was in force from its append on; an append that failed leaves nothing behind.
+#[tokio::test(start_paused = true)]
+async fn a_change_that_could_not_be_written_is_not_in_force_after_a_restart() {
+    let mut cluster = Cluster::start(1).await;
+    cluster.leader().await;
+    cluster.write(1, 0..1).await;
+    cluster.disks[&1].break_down();
+    let change = MembershipChange::new().add_learner(2, "memory:2");
+    soon(cluster.node(1).change_membership(change))
+        .await
+        .unwrap_err();
+    assert!(matches!(
+        soon(cluster.node(1).stopped()).await,
+        StopReason::Store(_)
+    ));
+    cluster.members.clear();
+    cluster.disks[&1].crash();
+    cluster.start_node(1).await;
+    cluster.leader().await;
+    cluster.write(1, 1..2).await;
+    let status = soon(cluster.node(1).status()).await.unwrap();
+    assert_eq!(*status.raft.membership, crate::support::members(1));
+    assert_eq!(cluster.book(1).lines(), ["line 0", "line 1"]);
 }
 
 #[tokio::test(start_paused = true)]

@@ -5,6 +5,7 @@
 mod cluster;
 #[cfg(test)]
 mod damage;
+mod events;
 #[cfg(test)]
 mod failures;
 #[cfg(test)]
@@ -23,6 +24,8 @@ mod sessions;
 mod shutdown;
 #[cfg(test)]
 mod snapshots;
+#[cfg(test)]
+mod stalls;
 #[cfg(test)]
 mod start;
 #[cfg(test)]

@@ -1,9 +1,11 @@
 //! A leader hands over before it stops, and never waits long for that.
 
+use raft_core::config::Config;
 use raft_core::consensus::RoleName;
+use raft_core::node::SnapshotError;
 use tokio::time::Instant;
 
-use crate::support::{Cluster, soon};
+use crate::support::{Book, Cluster, soon};
 
 #[tokio::test(start_paused = true)]
 async fn a_leader_hands_over_before_it_stops() {
@@ -73,4 +75,27 @@ async fn a_follower_stops_at_once_and_its_leader_stays() {
     assert!(began.elapsed() < cluster.config.heartbeat_interval);
     let standing = *cluster.node(leader).watch().borrow();
     assert_eq!(standing.role, RoleName::Leader);
+}
+
+/// Whichever comes first, both are answered.
+#[tokio::test(start_paused = true)]
+async fn a_stop_and_a_snapshot_do_not_wait_for_each_other() {
+    for book in [Book::new as fn() -> Book, Book::that_may_block] {
+        for yields in 0..10 {
+            let cluster = Cluster::start_with(1, Config::default(), book).await;
+            cluster.leader().await;
+            cluster.write(1, 0..1).await;
+            let node = cluster.node(1).clone();
+            let asked = node.clone();
+            let snapshot = tokio::spawn(async move { asked.snapshot().await });
+            for _ in 0..yields {
+                tokio::task::yield_now().await;
+            }
+            soon(node.shutdown()).await.unwrap();
+            match soon(snapshot).await.unwrap() {
+                Ok(meta) => assert!(meta.id().index.get() >= 3, "{meta:?}"),
+                Err(error) => assert!(matches!(error, SnapshotError::Stopped(_)), "{error}"),
+            }
+        }
+    }
 }

@@ -12,7 +12,7 @@ use raft_core::state_machine::{Committed, SnapshotView, StateMachine, StateMachi
 use raft_core::time::ClusterTime;
 use tokio::runtime::Handle;
 
-use crate::support::{Book, Cluster, members};
+use crate::support::{Book, Cluster, members, soon};
 
 #[tokio::test(start_paused = true)]
 async fn stores_of_another_node_or_cluster_are_refused() {
@@ -166,4 +166,29 @@ fn entry(previous: ChainLink) -> Entry {
     let entry = Entry::new(previous, Term::new(1), ClusterTime::ZERO, sealed);
     assert_eq!(entry.index(), LogIndex::new(previous.id.index.get() + 1));
     entry
+}
+
+/// Far more than fits into any queue of the node, and no snapshot of it. In real time: a thread has
+/// much to do.
+#[tokio::test]
+async fn a_long_log_is_replayed_in_pieces() {
+    const LINES: usize = 20_000;
+    let mut config = Config::default();
+    config.applying_bytes_max = 4_096;
+    config.cached_bytes_max = 8_192;
+    for book in [Book::new as fn() -> Book, Book::that_may_block] {
+        let mut cluster = Cluster::start_with(1, config.clone(), book).await;
+        cluster.leader().await;
+        let lines: Vec<_> = (0..LINES).map(|line| format!("{line}").into()).collect();
+        for result in soon(cluster.node(1).propose_many(lines)).await {
+            result.unwrap();
+        }
+        cluster.stop_node(1).await;
+        cluster.start_node(1).await;
+        cluster.book(1).has(LINES).await;
+        let lines = cluster.book(1).lines();
+        assert!((0..LINES).all(|line| lines[line] == line.to_string()));
+        cluster.leader().await;
+        cluster.write(1, 0..1).await;
+    }
 }
