@@ -94,6 +94,7 @@ impl Assembly {
         };
         let mut crew = Crew::new(name, span.clone(), completions_sender);
         let clock = Clock::start();
+        let now = clock.now();
         let outside = Outside {
             clock,
             gate: Arc::new(ProposalGate::new(config.unapplied_bytes_max)),
@@ -109,7 +110,7 @@ impl Assembly {
             seed,
         };
         let newest_snapshot = recovered.newest_snapshot;
-        let raft = Raft::new(setup, recovered.recovery, recovered.applied, clock.now());
+        let raft = Raft::new(setup, recovered.recovery, recovered.applied, now);
         let log = LogWriter::new(recovered.log, recovered.stable);
         let hands = Hands::start(log, recovered.reader, recovered.applier, worker, &mut crew);
         let hands = hands.map_err(StartError::Thread)?;
@@ -147,7 +148,7 @@ impl Outside {
         let shared = Shared {
             identity,
             address: self.transport.local_address(),
-            clock: self.clock,
+            clock: self.clock.clone(),
             entry_bytes_max: self.entry_bytes_max,
             gate: Arc::clone(&self.gate),
             requests: self.requests,
@@ -163,8 +164,8 @@ impl Outside {
             identity,
             raft,
             effects: Effects::new(),
-            clock: self.clock,
             now: self.clock.now(),
+            clock: self.clock,
             sources,
             gate: self.gate,
             waiting: Waiting::default(),
