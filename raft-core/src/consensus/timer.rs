@@ -113,3 +113,24 @@ impl Timers {
         self.chance.next_u64() >> 1
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_wait_is_drawn_anew_and_differs_between_nodes() {
+        const LEAST: Duration = Duration::from_millis(300);
+        let draw = |seed| {
+            let mut timers = Timers::new(seed);
+            [(); 8].map(|()| timers.randomised(LEAST))
+        };
+        let (one, other) = (draw(1), draw(2));
+        for waits in [one, other] {
+            assert!(waits.iter().all(|wait| (LEAST..2 * LEAST).contains(wait)));
+            assert!(waits.windows(2).all(|pair| pair[0] != pair[1]), "{waits:?}");
+        }
+        let collisions = one.iter().zip(other).filter(|(a, b)| **a == *b);
+        assert_eq!(collisions.count(), 0);
+    }
+}

@@ -36,13 +36,13 @@ impl Clock {
         Self {
             start: Instant::now(),
             // Measured too short, it would look like a sleep later: the longest of three counts.
-            asleep: Asleep::start(time_asleep().max(time_asleep()).max(time_asleep())),
+            asleep: Asleep::start(time_suspended().max(time_suspended()).max(time_suspended())),
         }
     }
 
     /// The time since the start.
     pub(super) fn now(&self) -> Timestamp {
-        let asleep = self.asleep.observe(time_asleep());
+        let asleep = self.asleep.observe(time_suspended());
         Timestamp::ZERO + self.start.elapsed() + asleep
     }
 
@@ -78,7 +78,7 @@ impl Asleep {
 /// What the machine has slept since it started: at most that, for the clock that goes on is read
 /// first.
 #[cfg(target_os = "linux")]
-fn time_asleep() -> Duration {
+fn time_suspended() -> Duration {
     use rustix::time::{ClockId, clock_gettime};
     let read = |clock| {
         let time = clock_gettime(clock);
@@ -91,7 +91,7 @@ fn time_asleep() -> Duration {
 
 /// Elsewhere only the monotonic clock is read.
 #[cfg(not(target_os = "linux"))]
-fn time_asleep() -> Duration {
+fn time_suspended() -> Duration {
     Duration::ZERO
 }
 
@@ -124,7 +124,7 @@ mod tests {
     /// Neither clock is one that an administrator sets.
     #[test]
     fn a_machine_that_is_awake_measures_the_same_again() {
-        let asleep = Asleep::start(time_asleep());
-        assert!(asleep.observe(time_asleep()) < HOUR);
+        let asleep = Asleep::start(time_suspended());
+        assert!(asleep.observe(time_suspended()) < HOUR);
     }
 }

@@ -5,6 +5,7 @@
 mod cluster;
 #[cfg(test)]
 mod damage;
+#[cfg(test)]
 mod events;
 #[cfg(test)]
 mod failures;

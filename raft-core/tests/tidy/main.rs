@@ -8,6 +8,8 @@ mod planted;
 #[cfg(test)]
 mod rings;
 #[cfg(test)]
+mod rules;
+#[cfg(test)]
 mod source;
 #[cfg(test)]
 mod style;
@@ -18,7 +20,7 @@ mod workspace {
     use std::path::{Path, PathBuf};
 
     use super::source::Source;
-    use super::{manual, rings, style};
+    use super::{manual, rings, rules, style};
 
     /// The folders that hold our sources, from the workspace's root.
     const CRATES: [&str; 7] = [
@@ -31,11 +33,14 @@ mod workspace {
         "examples",
     ];
 
+    /// The table that maps every rule to its tests.
+    const RULES: &str = "raft-core/src/manual/rules.md";
+
     #[test]
     fn the_sources_are_tidy() {
         let root = root();
         let mut findings = Vec::new();
-        let mut seen = 0;
+        let (mut seen, mut seen_rules) = (0, false);
         for path in CRATES.iter().flat_map(|name| files(&root.join(name))) {
             let name = relative(&root, &path);
             let Ok(text) = fs::read_to_string(&path) else {
@@ -49,13 +54,19 @@ mod workspace {
                     seen += 1;
                 }
                 Some("toml") => findings.extend(style::check_manifest(&name, &text)),
-                Some("md") => findings.extend(manual::check(&name, &text, &|file| {
-                    fs::read_to_string(root.join(file)).ok()
-                })),
+                Some("md") => {
+                    let read = |file: &str| fs::read_to_string(root.join(file)).ok();
+                    findings.extend(manual::check(&name, &text, &read));
+                    if name == RULES {
+                        findings.extend(rules::check(&name, &text, &read));
+                        seen_rules = true;
+                    }
+                }
                 Some(_) | None => {}
             }
         }
         assert!(seen > 15, "only {seen} sources found below {root:?}");
+        assert!(seen_rules, "{RULES} is not there");
         assert!(
             findings.is_empty(),
             "{} findings:\n{}",

@@ -3,7 +3,7 @@
 /// Every row of a table in `text` that names a file, or a test in a file, that is not there.
 ///
 /// In a table, `` `a/b.rs` `` names a file from the workspace's root, and `` `a/b.rs::fact` `` a
-/// function in it. `read` returns a file's text.
+/// function in it, or with a capital letter a variant. `read` returns a file's text.
 pub(crate) fn check(path: &str, text: &str, read: &dyn Fn(&str) -> Option<String>) -> Vec<String> {
     let mut findings = Vec::new();
     for (at, line) in text.lines().enumerate() {
@@ -39,6 +39,10 @@ fn problem(name: &str, read: &dyn Fn(&str) -> Option<String>) -> Option<String> 
         return Some(format!("`{file}` does not exist"));
     };
     let function = function?;
+    if function.starts_with(char::is_uppercase) {
+        let is_there = text.contains(&format!("\n    {function} = "));
+        return (!is_there).then(|| format!("`{file}` has no variant `{function}`"));
+    }
     let declared = format!("fn {function}");
     let found = text.match_indices(&declared).any(|(at, _)| {
         !text[at + declared.len()..].starts_with(|char: char| char.is_alphanumeric() || char == '_')

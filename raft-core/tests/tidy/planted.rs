@@ -1,7 +1,7 @@
 //! Tidy finds what it is there to find: each test plants one fault.
 
 use super::source::Source;
-use super::{manual, rings, style};
+use super::{manual, rings, rules, style};
 
 fn findings(path: &str, text: &str) -> Vec<String> {
     let source = Source::new(path, text);
@@ -171,4 +171,46 @@ fn a_table_that_names_what_is_not_there_is_found() {
         ["m.md:2: `src/a.rs` has no function `is_the`"]
     );
     assert_eq!(check("In prose, `src/b.rs` may be an example."), [""; 0]);
+}
+
+#[test]
+fn a_table_of_rules_with_a_gap_or_an_empty_promise_is_found() {
+    const CHECKS: &str = "raft-core/tests/scenarios/checks.rs";
+    let read = |file: &str| match file {
+        "a.rs" => Some("#[test]\nfn runs() {}\n\nfn helps() {}\n".to_owned()),
+        CHECKS => Some("fn writes() {}\n".to_owned()),
+        "raft-core/src/consensus/mutant.rs" => Some("{\n    VotesTwice = 9, \"x\";\n}".to_owned()),
+        _ => None,
+    };
+    let check = |rows: &str| {
+        let mut findings = rules::check("m.md", &format!("## Part one\n{rows}"), &read);
+        let end = findings.pop();
+        assert!(end.is_some_and(|end| end.starts_with("m.md: part 1 ends")));
+        findings
+    };
+    let good = "| 1 | x | `a.rs::runs` |\n| 2 | x | cannot be broken: y |\n| 3 | x | `raft-core/tests/scenarios/checks.rs::writes`, `raft-core/src/consensus/mutant.rs::VotesTwice` |";
+    assert_eq!(check(good), [""; 0]);
+    assert_eq!(
+        check("| 2 | x | `a.rs::runs` |\n| 2 | x | no rule has this number |"),
+        [
+            "m.md:2: rule 2 follows rule 0",
+            "m.md:3: rule 2 follows rule 2"
+        ]
+    );
+    assert_eq!(
+        check("| 1 | x | later |\n| 2 | x | `Node::start` |"),
+        [
+            "m.md:2: nothing holds rule 1",
+            "m.md:3: nothing holds rule 2"
+        ]
+    );
+    assert_eq!(
+        check(
+            "| 1 | x | `a.rs::runs`, `a.rs::helps` |\n| 2 | x | `raft-core/src/consensus/mutant.rs::VotesNever`, `a.rs::runs` |"
+        ),
+        [
+            "m.md:2: nothing runs `a.rs::helps`",
+            "m.md:3: nothing runs `raft-core/src/consensus/mutant.rs::VotesNever`"
+        ]
+    );
 }

@@ -17,12 +17,12 @@ const MUTANTS: &str = "raft-core/src/consensus/mutant.rs";
 /// Every gap, repetition and empty promise in the table `text`. `read` returns a file's text.
 pub(crate) fn check(path: &str, text: &str, read: &dyn Fn(&str) -> Option<String>) -> Vec<String> {
     let mut findings = Vec::new();
-    let mut parts = 0;
-    let mut last = 0;
+    let mut parts: usize = 0;
+    let mut last: usize = 0;
     for (at, line) in text.lines().enumerate() {
         let mut find = |what: String| findings.push(format!("{path}:{}: {what}", at + 1));
         if line.starts_with("## Part ") {
-            let wanted = parts.checked_sub(1).and_then(|part: usize| PARTS.get(part));
+            let wanted = parts.checked_sub(1).and_then(|part| PARTS.get(part));
             if wanted.is_some_and(|wanted| *wanted != last) {
                 find(format!("the part before ends with rule {last}"));
             }
@@ -85,6 +85,7 @@ fn is_test(text: &str, function: &str) -> bool {
     lines.iter().enumerate().any(|(at, line)| {
         let before = lines[..at].iter().rev();
         let mut above = before.take_while(|line| line.starts_with("#[") || line.starts_with("//"));
-        line.contains(&declared) && above.any(|line| line.starts_with("#[") && line.contains("test"))
+        line.contains(&declared)
+            && above.any(|line| line.starts_with("#[") && line.contains("test"))
     })
 }
