@@ -21,7 +21,7 @@ fn seeds() -> Range<u64> {
 
 #[expect(clippy::panic, reason = "every test fails in these words")]
 fn live(seed: u64) -> Report {
-    sim::run(seed).unwrap_or_else(|violation| {
+    sim::life(seed).unwrap_or_else(|violation| {
         panic!(
             "{violation}\nreplay: cargo run --release -p raft-examples --bin simulate -- replay \
              {seed} --html seed-{seed}.html"
@@ -69,7 +69,7 @@ fn seeds_that_once_failed_are_sound_today() {
 #[test]
 fn the_same_seed_gives_the_same_life_and_a_story_changes_nothing() {
     let seed = 5_000_094;
-    let (told, silent) = (sim::replay(seed), live(seed));
+    let (told, silent) = (sim::replay_life(seed), live(seed));
     let report = told.outcome.expect("a sound life");
     assert_eq!(format!("{report:?}"), format!("{silent:?}"));
     assert!(!told.story.lines.is_empty() && !told.story.arrows.is_empty());

@@ -82,7 +82,7 @@ impl Hall {
     fn work(&self) {
         while !self.is_over.load(Ordering::Relaxed) {
             let seed = self.next.fetch_add(1, Ordering::Relaxed);
-            self.note(sim::run(seed));
+            self.note(sim::life(seed));
         }
     }
 

@@ -1,5 +1,6 @@
 //! `simulate`: runs the simulator of raft-core for long, replays single seeds, and shows them.
 
+mod example;
 mod lives;
 mod model;
 mod mutants;
@@ -9,7 +10,8 @@ mod replay;
 mod report;
 
 pub use options::{
-    ModelOptions, MutantsOptions, ReplayOptions, RunOptions, SimulateCommand, SimulateOptions,
+    ExampleOptions, ModelOptions, MutantsOptions, ReplayOptions, RunOptions, SimulateCommand,
+    SimulateOptions,
 };
 
 use std::process::ExitCode;
@@ -22,6 +24,7 @@ pub fn run(options: SimulateOptions) -> ExitCode {
     let done = match options.command {
         SimulateCommand::Run(options) => lives::run(&options),
         SimulateCommand::Replay(options) => replay::run(&options),
+        SimulateCommand::Example(options) => example::run(&options),
         SimulateCommand::Mutants(options) => mutants::run(&options),
         SimulateCommand::Model(options) => model::run(&options),
     };

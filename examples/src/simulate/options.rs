@@ -21,6 +21,8 @@ pub enum SimulateCommand {
     Run(RunOptions),
     /// Runs one seed again, and shows what happened.
     Replay(ReplayOptions),
+    /// Simulates a small bank with a bug, and the mended one: how to simulate your own machine.
+    Example(ExampleOptions),
     /// Plants deliberate faults into the protocol, and shows which checker finds each.
     Mutants(MutantsOptions),
     /// Searches every order of events of a small group, within bounds.
@@ -107,6 +109,13 @@ impl ModelOptions {
         bounds.states_max = self.states_max;
         bounds
     }
+
+/// How long to look for the bugs.
+#[derive(Clone, Debug, Args)]
+pub struct ExampleOptions {
+    /// So many seeds at most for each bank.
+    #[arg(long, default_value_t = 20)]
+    pub seeds: u64,
 }
 
 /// Which faults to plant.

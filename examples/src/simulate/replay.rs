@@ -14,7 +14,7 @@ use crate::terminal::{complain, say};
 
 /// Runs the seed, prints its log, and writes its page. Fails if the seed breaks a promise.
 pub(super) fn run(options: &ReplayOptions) -> Result<(), Failure> {
-    let replay = sim::replay(options.seed);
+    let replay = sim::replay_life(options.seed);
     say(format_args!("{:#?}", replay.plan));
     let from = window(options, &replay.story);
     for line in replay.story.lines.iter().filter(|line| line.at >= from) {

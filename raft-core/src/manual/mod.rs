@@ -8,6 +8,7 @@
 //! | [`rules`] | rules learnt from other systems, and the test that holds each |
 //! | [`model`] | what the model check searches, and what it does not |
 //! | [`stories`] | how to read and write a scenario |
+//! | `simulate_your_own_machine` | the simulator on a state machine of yours (feature `sim`) |
 //!
 //! "The thesis" is always Diego Ongaro's *Consensus: Bridging Theory and Practice* (2014).
 
@@ -28,3 +29,7 @@ pub mod stories {}
 
 #[doc = include_str!("thesis_map.md")]
 pub mod thesis_map {}
+
+#[cfg(feature = "sim")]
+#[doc = include_str!("simulate_your_own_machine.md")]
+pub mod simulate_your_own_machine {}

@@ -51,6 +51,43 @@ pub(super) enum Kind {
     Read(ReadId),
 }
 
+/// How an operation ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum End {
+    /// A write was applied.
+    Write,
+    /// A read was answered.
+    Read,
+    /// A write was not taken.
+    Refused,
+    /// Another entry stands where the write stood.
+    Overwritten,
+    /// The leader is deposed: a write may be applied or not.
+    Unknown,
+    /// The client waits no longer.
+    GivenUp,
+    /// The node is down.
+    Abandoned,
+    /// A read cannot be answered.
+    ReadFailed,
+}
+
+impl End {
+    /// What it is counted as.
+    pub(super) const fn name(self) -> &'static str {
+        match self {
+            Self::Write => "writes",
+            Self::Read => "reads",
+            Self::Refused => "writes refused",
+            Self::Overwritten => "writes overwritten",
+            Self::Unknown => "writes unknown",
+            Self::GivenUp => "writes given up",
+            Self::Abandoned => "abandoned by a crash",
+            Self::ReadFailed => "reads failed",
+        }
+    }
+}
+
 impl Clients {
     pub(super) fn new(seed: u64) -> Self {
         Self {

@@ -9,6 +9,7 @@ use super::check::{Broken, Checks};
 use super::client::Clients;
 use super::driver::SimNode;
 use super::network::Network;
+use super::own::Subject;
 use super::plan::Plan;
 use super::report::{Report, Violation};
 use super::story::{Arrow, Line, Mark, Story};
@@ -36,6 +37,8 @@ pub(super) struct Cluster {
     pub(super) report: Report,
     /// Who began the last change of membership.
     pub(super) changed_by: Option<NodeId>,
+    /// The machines of a user, if this is no life of the simulator's own.
+    pub(super) subject: Option<Box<dyn Subject>>,
     /// What happened, if somebody will read it.
     story: Option<Story>,
 }
@@ -112,6 +115,7 @@ impl Cluster {
                 ..Report::default()
             },
             changed_by: None,
+            subject: None,
             story: None,
             plan,
         };
@@ -133,17 +137,29 @@ impl Cluster {
         cluster
     }
 
+    /// The same cluster, with a user's machines.
+    pub(super) fn with(self, subject: Box<dyn Subject>) -> Self {
+        Self {
+            subject: Some(subject),
+            ..self
+        }
+    }
+
     /// Runs to the end. A violation is run again, to tell its story.
-    pub(super) fn run(mut self) -> Result<Report, Box<Violation>> {
-        let plan = self.plan.clone();
-        let Err(found) = self.run_guarded() else {
-            return Ok(self.report);
+    pub(super) fn run(build: impl Fn() -> Self) -> Result<Report, Box<Violation>> {
+        let mut cluster = build();
+        let Err(found) = cluster.run_guarded() else {
+            return Ok(cluster.report);
         };
-        match Self::new(plan).run_told(TRACE_LINES).0 {
+        match build().run_told(TRACE_LINES).0 {
             Err(told) => Err(told),
             Ok(_) => Err(Box::new(Violation {
                 property: "determinism",
-                detail: format!("a second run does not show: {}", found.detail),
+                detail: format!(
+                    "a second run of the same seed does not show what the first one did ({}: {}): \
+                     something uses a clock, chance of its own, or the order of a hashed map",
+                    found.property, found.detail
+                ),
                 ..*found
             })),
         }
@@ -183,6 +199,10 @@ impl Cluster {
                 ] {
                     self.report.counts.insert(what, count);
                 }
+                if let Some(subject) = &self.subject {
+                    let trips = subject.round_trips();
+                    self.report.counts.insert("snapshot round trips", trips);
+                }
                 return Ok(());
             }
             Ok(Err(broken)) => broken,
@@ -197,7 +217,17 @@ impl Cluster {
             property: broken.property,
             detail: broken.detail,
             trace: Vec::new(),
+            again: self.again(),
         }))
+    }
+
+    /// The call that shows this run again.
+    fn again(&self) -> String {
+        let seed = self.plan.seed;
+        match self.subject {
+            Some(_) => format!("raft_core::sim::replay({seed}, machine, workload)"),
+            None => format!("raft_core::sim::replay_life({seed})"),
+        }
     }
 
     fn run_phases(&mut self) -> Result<(), Broken> {

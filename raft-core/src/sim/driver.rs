@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use super::check::{Broken, Checks, broken};
+use super::check::{Broken, Checks};
 use super::clock::Clock;
 use super::cluster::{Cluster, Happening, Own, Way};
 use super::disk::{Disk, Image};
@@ -15,8 +15,7 @@ use crate::consensus::{Effect, Effects, Event, Raft, RoleName, Setup, Write};
 use crate::entry::Entry;
 use crate::id::{GroupId, LogIndex, NodeId, Term};
 use crate::membership::Membership;
-use crate::message::{Body, Message, ReadId};
-use crate::snapshot::{SnapshotHeader, SnapshotMeta};
+use crate::message::{Body, Message};
 use crate::time::Timestamp;
 
 /// One node: its core while it lives, and its disk, which outlives it.
@@ -32,11 +31,11 @@ pub(super) struct SimNode {
     /// Which client's write became which entry.
     pub(super) writes: BTreeMap<LogIndex, (Term, u64)>,
     /// Snapshots that the machine is still to be restored from.
-    restores: usize,
+    pub(super) restores: usize,
     clock: Clock,
     woken_at: Option<Timestamp>,
     /// The state machine is busy until then.
-    busy_until: Timestamp,
+    pub(super) busy_until: Timestamp,
 }
 
 impl SimNode {
@@ -99,6 +98,9 @@ impl Cluster {
             recovered.applied,
             local,
         ));
+        if let Some(subject) = &mut self.subject {
+            subject.start(id, &node.machine)?;
+        }
         self.tell(Some(id), Mark::Fault, || "starts".to_owned());
         for situation in starts {
             self.meet(situation);
@@ -410,77 +412,6 @@ impl Cluster {
         }
     }
 
-    /// The state machine does one thing after the other.
-    fn schedule_machine(&mut self, id: NodeId, own: Own) {
-        let after = self.latency();
-        let Some(node) = self.nodes.get_mut(&id) else {
-            return;
-        };
-        node.busy_until = node.busy_until.max(self.now) + after;
-        let (at, life) = (node.busy_until, node.life);
-        self.schedule_at(at, Happening::Own(id, life, own));
-    }
-
-    pub(super) fn apply(&mut self, id: NodeId, entries: &[Entry]) -> Result<(), Broken> {
-        let Some(node) = self.nodes.get_mut(&id) else {
-            return Ok(());
-        };
-        let mut answered = Vec::new();
-        for entry in entries {
-            node.machine.apply(entry);
-            self.checks.state_is(id, entry.index(), node.machine.hash)?;
-            if let Some((term, client)) = node.writes.remove(&entry.index()) {
-                answered.push((client, entry.id(), term == entry.term()));
-            }
-        }
-        let applied = node.machine.applied();
-        for (client, entry, is_own) in answered {
-            self.write_applied(client, entry, is_own)?;
-        }
-        self.step(id, Event::Applied(applied))
-    }
-
-    pub(super) fn restore(&mut self, id: NodeId, meta: &SnapshotMeta) -> Result<(), Broken> {
-        let Some(node) = self.nodes.get_mut(&id) else {
-            return Ok(());
-        };
-        let Some(machine) = node.disk.snapshot(meta.id()) else {
-            let detail = format!("node {id} is to restore {meta}, which is gone");
-            return broken("a snapshot is kept until it is restored", detail);
-        };
-        node.machine = machine;
-        node.restores -= 1;
-        node.retain_snapshots();
-        self.checks
-            .state_is(id, node.machine.applied(), node.machine.hash)?;
-        self.step(id, Event::Applied(meta.id().index))
-    }
-
-    pub(super) fn take_snapshot(&mut self, id: NodeId, life: u64) {
-        self.count("snapshots taken");
-        let Some(node) = self.nodes.get(&id) else {
-            return;
-        };
-        let machine = node.machine.clone();
-        let Some((membership_at, membership)) = machine.membership.clone() else {
-            return; // The first entry is a membership: there is none only if nothing was applied.
-        };
-        let header = SnapshotHeader {
-            last: machine.last,
-            time: machine.time,
-            membership,
-            membership_at,
-        };
-        let meta = SnapshotMeta {
-            header,
-            size: 0,
-            checksum: machine.hash,
-        };
-        let written = Own::SnapshotWritten(Box::new((meta, machine)));
-        let after = 4 * self.latency();
-        self.schedule(after, Happening::Own(id, life, written));
-    }
-
     fn wake_when_due(&mut self, id: NodeId) {
         let Some(node) = self.nodes.get_mut(&id) else {
             return;
@@ -502,27 +433,6 @@ impl Cluster {
 
     pub(super) fn latency(&mut self) -> Duration {
         self.network.delay(&self.plan)
-    }
-
-    fn reads_ready(&mut self, id: NodeId, reads: &[ReadId], index: LogIndex) -> Result<(), Broken> {
-        for read in reads {
-            if let Some(client) = self.clients.reader(id, *read) {
-                let at = self
-                    .nodes
-                    .get(&id)
-                    .map_or(index, |node| node.machine.applied());
-                self.read_answered(id, client, at)?;
-            }
-        }
-        Ok(())
-    }
-
-    fn reads_failed(&mut self, id: NodeId, reads: &[ReadId]) {
-        for read in reads {
-            if let Some(client) = self.clients.reader(id, *read) {
-                self.finish(client, "reads failed");
-            }
-        }
     }
 }
 

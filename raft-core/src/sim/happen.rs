@@ -63,10 +63,7 @@ impl Cluster {
             Own::Synced => self.synced(id, life),
             Own::Apply(entries) => self.apply(id, &entries),
             Own::Restore(meta) => self.restore(id, &meta),
-            Own::TakeSnapshot => {
-                self.take_snapshot(id, life);
-                Ok(())
-            }
+            Own::TakeSnapshot => self.take_snapshot(id, life),
             Own::SnapshotWritten(snapshot) => {
                 let (meta, machine) = *snapshot;
                 if let Some(node) = self.nodes.get_mut(&id) {

@@ -8,6 +8,7 @@ use bytes::Bytes;
 use crate::entry::{Entry, Payload};
 use crate::id::{ChainLink, LogId, LogIndex};
 use crate::membership::Membership;
+use crate::snapshot::{SnapshotHeader, SnapshotMeta};
 use crate::time::ClusterTime;
 
 /// Registers by key. Cloning it is taking a snapshot.
@@ -21,6 +22,8 @@ pub(super) struct Machine {
     registers: BTreeMap<u8, u64>,
     /// Of everything that was applied, in order.
     pub(super) hash: u32,
+    /// In a snapshot of a user's machine: what that machine wrote.
+    pub(super) saved: Option<Bytes>,
 }
 
 /// Writes `value` into the register `key`.
@@ -55,6 +58,26 @@ impl Machine {
 
     pub(super) fn applied(&self) -> LogIndex {
         self.last.id.index
+    }
+
+    /// What a snapshot of this state stands for; `None` before the first membership.
+    pub(super) fn meta(&self) -> Option<SnapshotMeta> {
+        let (membership_at, membership) = self.membership.clone()?;
+        let header = SnapshotHeader {
+            last: self.last,
+            time: self.time,
+            membership,
+            membership_at,
+        };
+        let (size, checksum) = match &self.saved {
+            Some(bytes) => (bytes.len() as u64, crc32c::crc32c(bytes)),
+            None => (0, self.hash),
+        };
+        Some(SnapshotMeta {
+            header,
+            size,
+            checksum,
+        })
     }
 }
 

@@ -5,6 +5,7 @@
 //! step the checkers in `check` compare what happened with what Raft promises. The same seed
 //! always gives the same run, so a failure can be replayed.
 
+mod applying;
 mod chance;
 mod check;
 mod client;
@@ -20,6 +21,7 @@ pub mod model;
 mod mutants;
 mod network;
 mod observe;
+mod own;
 mod plan;
 mod recovery;
 mod report;
@@ -27,21 +29,91 @@ mod situation;
 mod story;
 mod workload;
 
+pub use chance::Chance;
 #[cfg(feature = "mutants")]
 pub use mutants::{Found, Mutant, expect_panics, hunt};
+pub use own::{Ending, Observed, Operation, Workload};
 pub use plan::Plan;
 pub use report::{FAULTS, Report, Violation};
 pub use situation::{Situation, Situations};
 pub use story::{Arrow, Line, Mark, Story};
 
 use cluster::Cluster;
+use own::Trial;
 
-/// Runs the life that `seed` stands for, from first election to the recovery after its last fault.
+use crate::state_machine::StateMachine;
+
+/// Runs a user's own machine through the life that `seed` stands for: a cluster of fresh machines
+/// from `machine`, clients that do what `workload` says, and every fault that the simulator knows.
+///
+/// Besides what Raft promises, it checks what a state machine must keep: equal commands make equal
+/// states and equal responses on every replica; a snapshot can be restored at any index, and what
+/// was restored goes on like what never was; every response equals that of the committed log
+/// replayed on a fresh machine; and whatever the workload checks itself. Operations are linearizable,
+/// and each is answered or its node is down. See [the chapter of the
+/// manual](crate::manual::simulate_your_own_machine).
+///
+/// # Errors
+/// The first [`Violation`]: what was promised, what was seen, and the call that shows it again.
+pub fn run<M, F, W>(seed: u64, machine: F, workload: W) -> Result<Report, Box<Violation>>
+where
+    M: StateMachine,
+    F: Fn() -> M + Clone + 'static,
+    W: Workload<M>,
+{
+    run_plan(&Plan::from_seed(seed), machine, workload)
+}
+
+/// As [`run`], by a plan of the user's: with their own [configuration](Plan::config), say.
+///
+/// # Errors
+/// The first [`Violation`].
+pub fn run_plan<M, F, W>(plan: &Plan, machine: F, workload: W) -> Result<Report, Box<Violation>>
+where
+    M: StateMachine,
+    F: Fn() -> M + Clone + 'static,
+    W: Workload<M>,
+{
+    Cluster::run(move || own(plan, machine.clone(), workload.clone()))
+}
+
+/// Runs a user's own machine through the life of `seed` again, and writes everything down.
+pub fn replay<M, F, W>(seed: u64, machine: F, workload: W) -> Replay
+where
+    M: StateMachine,
+    F: Fn() -> M + Clone + 'static,
+    W: Workload<M>,
+{
+    replay_plan(&Plan::from_seed(seed), machine, workload)
+}
+
+/// As [`replay`], by a plan of the user's.
+pub fn replay_plan<M, F, W>(plan: &Plan, machine: F, workload: W) -> Replay
+where
+    M: StateMachine,
+    F: Fn() -> M + Clone + 'static,
+    W: Workload<M>,
+{
+    told(own(plan, machine, workload))
+}
+
+fn own<M, F, W>(plan: &Plan, machine: F, workload: W) -> Cluster
+where
+    M: StateMachine,
+    F: Fn() -> M + Clone + 'static,
+    W: Workload<M>,
+{
+    let trial = Trial::new(plan.seed, machine, workload);
+    Cluster::new(plan.clone()).with(Box::new(trial))
+}
+
+/// Runs the life that `seed` stands for with the simulator's own machine, from first election to
+/// the recovery after its last fault.
 ///
 /// # Errors
 /// The first [`Violation`] of a safety property, or of liveness once the faults have ended.
-pub fn run(seed: u64) -> Result<Report, Box<Violation>> {
-    Cluster::new(Plan::from_seed(seed)).run()
+pub fn life(seed: u64) -> Result<Report, Box<Violation>> {
+    Cluster::run(|| Cluster::new(Plan::from_seed(seed)))
 }
 
 /// The violation that a life shows, without its story.
@@ -61,10 +133,14 @@ pub struct Replay {
     pub story: Story,
 }
 
-/// Runs the life of `seed` again, and writes everything down.
-pub fn replay(seed: u64) -> Replay {
-    let plan = Plan::from_seed(seed);
-    let (outcome, story) = Cluster::new(plan.clone()).run_told(STORY_LINES_MAX);
+/// Runs the [`life`] of `seed` again, and writes everything down.
+pub fn replay_life(seed: u64) -> Replay {
+    told(Cluster::new(Plan::from_seed(seed)))
+}
+
+fn told(cluster: Cluster) -> Replay {
+    let plan = cluster.plan.clone();
+    let (outcome, story) = cluster.run_told(STORY_LINES_MAX);
     Replay {
         plan,
         outcome,

@@ -56,6 +56,8 @@ pub struct Violation {
     pub detail: String,
     /// The last steps before it.
     pub trace: Vec<String>,
+    /// The call that runs it again and tells its whole story.
+    pub again: String,
 }
 
 impl Report {
@@ -94,8 +96,8 @@ impl fmt::Display for Violation {
         }
         write!(
             f,
-            "seed {} after {:?}: {}: {}",
-            self.seed, self.at, self.property, self.detail
+            "seed {} after {:?}: {}: {}\nreplay: {}",
+            self.seed, self.at, self.property, self.detail, self.again
         )
     }
 }

@@ -2,8 +2,10 @@
 
 use std::time::Duration;
 
+use bytes::Bytes;
+
 use super::check::Broken;
-use super::client::{Kind, Mode, Operation};
+use super::client::{End, Kind, Mode, Operation};
 use super::cluster::{Cluster, Happening};
 use crate::consensus::{Event, Raft, RoleName};
 use crate::entry::Sealed;
@@ -22,7 +24,7 @@ impl Cluster {
                 if let Some(node) = self.nodes.get_mut(&operation.node) {
                     node.writes.retain(|_, (_, writer)| *writer != client);
                 }
-                self.finish(client, "writes given up");
+                self.finish(client, End::GivenUp);
             }
             return Ok(());
         }
@@ -33,8 +35,16 @@ impl Cluster {
         let Some(node) = (if to_leader { leader.or(anyone) } else { anyone }) else {
             return Ok(());
         };
-        if self.clients.chance.coin() {
-            self.begin_write(client, node)
+        let is_write = self.subject.is_none() && self.clients.chance.coin();
+        if !self.is_up(node) {
+            return Ok(());
+        }
+        if self.subject.is_some() {
+            self.own_turn(client, node)
+        } else if is_write {
+            let command = self.clients.command();
+            let padding = usize::try_from(self.clients.chance.below(100)).unwrap_or(0);
+            self.write(client, node, command.encode(padding))
         } else {
             self.begin_read(client, node)
         }
@@ -55,12 +65,12 @@ impl Cluster {
             .is_some_and(|node| node.raft.is_some() && node.paused_until <= self.now)
     }
 
-    fn begin_write(&mut self, client: u64, node: NodeId) -> Result<(), Broken> {
-        if !self.is_up(node) {
-            return Ok(());
-        }
-        let command = self.clients.command();
-        let padding = usize::try_from(self.clients.chance.below(100)).unwrap_or(0);
+    pub(super) fn write(
+        &mut self,
+        client: u64,
+        node: NodeId,
+        command: Bytes,
+    ) -> Result<(), Broken> {
         let floor = self.checks.floor();
         let expected = self.nodes.get(&node).and_then(|node| {
             let raft = node
@@ -80,7 +90,7 @@ impl Cluster {
             kind: Kind::Write,
         };
         self.clients.waiting.insert(client, operation);
-        let sealed = Sealed::command(command.encode(padding));
+        let sealed = Sealed::command(command);
         self.step(node, Event::Proposed(vec![sealed]))?;
         // Refused: nothing was appended where the write would be.
         let last = self
@@ -94,16 +104,18 @@ impl Cluster {
             if let (Some((index, _)), Some(node)) = (expected, self.nodes.get_mut(&node)) {
                 node.writes.remove(&index);
             }
-            self.finish(client, "writes refused");
+            self.finish(client, End::Refused);
         }
         Ok(())
     }
 
-    fn begin_read(&mut self, client: u64, node: NodeId) -> Result<(), Broken> {
-        if !self.is_up(node) {
-            return Ok(());
-        }
+    pub(super) fn begin_read(&mut self, client: u64, node: NodeId) -> Result<(), Broken> {
         let (read, mode) = (self.clients.read_id(), self.clients.mode());
+        // A user's workload expects its reads to be linearizable.
+        let mode = match (&self.subject, mode) {
+            (Some(_), Mode::Bounded(_)) => Mode::Linearizable,
+            (_, mode) => mode,
+        };
         let floor = match mode {
             Mode::Linearizable | Mode::Lease => self.checks.floor(),
             // The node measures by its own clock, which may be a little fast or slow.
@@ -130,16 +142,17 @@ impl Cluster {
         client: u64,
         entry: LogId,
         is_own: bool,
+        response: Option<&Bytes>,
     ) -> Result<(), Broken> {
         let Some(operation) = self.clients.waiting.get(&client).copied() else {
             return Ok(());
         };
         if !is_own {
-            self.finish(client, "writes overwritten");
+            self.finish(client, End::Overwritten);
             return Ok(());
         }
         self.report.writes += 1;
-        self.finish(client, "writes");
+        self.ended(client, End::Write, response);
         self.checks.wrote(entry, operation.floor)?;
         self.clients.tell(self.now, self.checks.floor());
         Ok(())
@@ -156,15 +169,20 @@ impl Cluster {
         };
         self.report.reads += 1;
         self.observe_read(node, operation.term);
-        self.finish(client, "reads");
+        self.finish(client, End::Read);
         self.checks.read(index, operation.floor)?;
         self.clients.tell(self.now, self.checks.floor());
-        Ok(())
+        self.own_read(client, node)
     }
 
-    pub(super) fn finish(&mut self, client: u64, how: &'static str) {
+    pub(super) fn finish(&mut self, client: u64, end: End) {
+        self.ended(client, end, None);
+    }
+
+    fn ended(&mut self, client: u64, end: End, response: Option<&Bytes>) {
         self.clients.waiting.remove(&client);
-        self.count(how);
+        self.count(end.name());
+        self.own_end(client, end, response);
     }
 
     /// The node forgets which writes were whose: their outcome is unknown.
@@ -174,7 +192,7 @@ impl Cluster {
         };
         let writes = std::mem::take(&mut node.writes);
         for (_, client) in writes.into_values() {
-            self.finish(client, "writes unknown");
+            self.finish(client, End::Unknown);
         }
     }
 
@@ -187,7 +205,7 @@ impl Cluster {
             .map(|(client, _)| *client)
             .collect();
         for client in gone {
-            self.finish(client, "abandoned by a crash");
+            self.finish(client, End::Abandoned);
         }
     }
 }

@@ -1,0 +1,113 @@
+//! What happens at a node's state machine, one thing after the other.
+
+use super::check::{Broken, broken};
+use super::client::End;
+use super::cluster::{Cluster, Happening, Own};
+use crate::consensus::Event;
+use crate::entry::Entry;
+use crate::id::{LogIndex, NodeId};
+use crate::message::ReadId;
+use crate::snapshot::SnapshotMeta;
+
+impl Cluster {
+    /// The state machine does one thing after the other.
+    pub(super) fn schedule_machine(&mut self, id: NodeId, own: Own) {
+        let after = self.latency();
+        let Some(node) = self.nodes.get_mut(&id) else {
+            return;
+        };
+        node.busy_until = node.busy_until.max(self.now) + after;
+        let (at, life) = (node.busy_until, node.life);
+        self.schedule_at(at, Happening::Own(id, life, own));
+    }
+
+    pub(super) fn apply(&mut self, id: NodeId, entries: &[Entry]) -> Result<(), Broken> {
+        let Some(node) = self.nodes.get_mut(&id) else {
+            return Ok(());
+        };
+        let mut answered = Vec::new();
+        for entry in entries {
+            node.machine.apply(entry);
+            self.checks.state_is(id, entry.index(), node.machine.hash)?;
+            if let Some((term, client)) = node.writes.remove(&entry.index()) {
+                answered.push((client, entry.id(), term == entry.term()));
+            }
+        }
+        let applied = node.machine.applied();
+        let responses = match &mut self.subject {
+            Some(subject) => subject.apply(id, entries)?,
+            None => Vec::new(),
+        };
+        let mut responses = responses.into_iter();
+        for (client, entry, is_own) in answered {
+            let response = responses.find(|(id, _)| *id == entry);
+            let response = response.map(|(_, response)| response);
+            self.write_applied(client, entry, is_own, response.as_ref())?;
+        }
+        self.step(id, Event::Applied(applied))
+    }
+
+    pub(super) fn restore(&mut self, id: NodeId, meta: &SnapshotMeta) -> Result<(), Broken> {
+        let Some(node) = self.nodes.get_mut(&id) else {
+            return Ok(());
+        };
+        let Some(machine) = node.disk.snapshot(meta.id()) else {
+            let detail = format!("node {id} is to restore {meta}, which is gone");
+            return broken("a snapshot is kept until it is restored", detail);
+        };
+        node.machine = machine;
+        node.restores -= 1;
+        node.retain_snapshots();
+        if let Some(subject) = &mut self.subject {
+            subject.start(id, &node.machine)?;
+        }
+        self.checks
+            .state_is(id, node.machine.applied(), node.machine.hash)?;
+        self.step(id, Event::Applied(meta.id().index))
+    }
+
+    pub(super) fn take_snapshot(&mut self, id: NodeId, life: u64) -> Result<(), Broken> {
+        self.count("snapshots taken");
+        let Some(node) = self.nodes.get(&id) else {
+            return Ok(());
+        };
+        let mut machine = node.machine.clone();
+        machine.saved = match &mut self.subject {
+            Some(subject) => Some(subject.snapshot(id)?),
+            None => None,
+        };
+        let Some(meta) = machine.meta() else {
+            return Ok(()); // The first entry is a membership: there is none only if nothing was applied.
+        };
+        let written = Own::SnapshotWritten(Box::new((meta, machine)));
+        let after = 4 * self.latency();
+        self.schedule(after, Happening::Own(id, life, written));
+        Ok(())
+    }
+
+    pub(super) fn reads_ready(
+        &mut self,
+        id: NodeId,
+        reads: &[ReadId],
+        index: LogIndex,
+    ) -> Result<(), Broken> {
+        for read in reads {
+            if let Some(client) = self.clients.reader(id, *read) {
+                let at = self
+                    .nodes
+                    .get(&id)
+                    .map_or(index, |node| node.machine.applied());
+                self.read_answered(id, client, at)?;
+            }
+        }
+        Ok(())
+    }
+
+    pub(super) fn reads_failed(&mut self, id: NodeId, reads: &[ReadId]) {
+        for read in reads {
+            if let Some(client) = self.clients.reader(id, *read) {
+                self.finish(client, End::ReadFailed);
+            }
+        }
+    }
+}
