@@ -109,6 +109,7 @@ impl ModelOptions {
         bounds.states_max = self.states_max;
         bounds
     }
+}
 
 /// How long to look for the bugs.
 #[derive(Clone, Debug, Args)]
