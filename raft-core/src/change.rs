@@ -230,7 +230,13 @@ impl Step {
             Self::Remove(_) => {
                 members.remove(&node);
             }
-            Self::Promote(_) | Self::Demote(_) => {} // The member stays as it is.
+            Self::Promote(_) => {} // The member stays as it is.
+            Self::Demote(_) => {
+                // A later vote is for the life that catches up then.
+                if let Some(member) = members.get_mut(&node) {
+                    member.incarnation = None;
+                }
+            }
         }
         match self {
             Self::AddVoter(..) | Self::Promote(_) => {
@@ -262,9 +268,9 @@ mod tests {
     fn a_new_voter_is_a_learner_first() {
         let step = first(&MembershipChange::new().add_voter(4, "d")).unwrap();
         assert!(!step.is_voter(NodeId::new(4)) && step.contains(NodeId::new(4)));
-        let joined = step.next_step().unwrap();
+        let joined = step.next_step(|_| None).unwrap();
         assert!(joined.is_voter(NodeId::new(4)) && !joined.is_joint());
-        assert_eq!(joined.next_step(), None);
+        assert_eq!(joined.next_step(|_| None), None);
     }
 
     #[test]
@@ -280,9 +286,9 @@ mod tests {
             .remove(2)
             .remove(3);
         let learning = first(&change).unwrap();
-        let joint = learning.next_step().unwrap();
+        let joint = learning.next_step(|_| None).unwrap();
         assert!(joint.is_joint() && joint.contains(NodeId::new(2)));
-        let settled = joint.next_step().unwrap();
+        let settled = joint.next_step(|_| None).unwrap();
         assert!(!settled.is_joint() && !settled.contains(NodeId::new(2)));
         assert_eq!(settled.to_string(), "voters 1,4");
     }

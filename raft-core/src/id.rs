@@ -23,7 +23,8 @@ pub struct ClusterId(u128);
 
 /// Tells a node with its disk from the node of the same name whose disk was lost.
 ///
-/// Chosen once, when the stores are first used, and kept in them.
+/// Chosen once, when the stores are first used, and kept in them. A group writes down which life of
+/// a voter it has admitted, and no other counts ([`crate::membership::Member::incarnation`]).
 #[derive(
     Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
 )]

@@ -6,7 +6,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use crate::codec::{self, CodecError};
-use crate::id::NodeId;
+use crate::id::{Incarnation, NodeId};
 
 /// The members of a group. In force from the moment its entry is appended (thesis §4.1).
 ///
@@ -37,6 +37,9 @@ pub struct Member {
     pub address: String,
     /// How much it is wanted as leader.
     pub priority: Priority,
+    /// Which life of the node votes, once a leader has met it and written it down. Only voters have
+    /// one: who joins, or has lost its vote, is known by its name alone.
+    pub incarnation: Option<Incarnation>,
 }
 
 /// How much a voter is wanted as leader: the greater, the more. Only a preference: whoever can
@@ -196,6 +199,78 @@ impl Membership {
         member.map(|member| member.priority).unwrap_or_default()
     }
 
+    /// Which life of `node` votes, if that is written down.
+    pub fn incarnation(&self, node: NodeId) -> Option<Incarnation> {
+        self.members.get(&node)?.incarnation
+    }
+
+    /// Whether this life of `node` is the one that is written down.
+    pub fn admits(&self, node: NodeId, life: Incarnation) -> bool {
+        self.incarnation(node) == Some(life)
+    }
+
+    /// The voters of which it is not written down yet which life they are.
+    pub fn unrecorded(&self) -> impl Iterator<Item = NodeId> {
+        let voters = self.voters.union(&self.outgoing).copied();
+        voters.filter(|voter| self.incarnation(*voter).is_none())
+    }
+
+    /// The same group, with these lives of its voters written down. For tests, and for tools that
+    /// know them: a group that is founded learns them by itself.
+    #[must_use]
+    pub fn with_incarnations<N, L>(&self, lives: impl IntoIterator<Item = (N, L)>) -> Self
+    where
+        N: Into<NodeId>,
+        L: Into<Incarnation>,
+    {
+        let lives = lives.into_iter();
+        let lives: BTreeMap<NodeId, Incarnation> = lives
+            .map(|(node, life)| (node.into(), life.into()))
+            .collect();
+        self.recording(|node| lives.get(&node).copied())
+            .unwrap_or_else(|| self.clone())
+    }
+
+    /// The same group, in which nobody was met yet.
+    pub(crate) fn without_incarnations(mut self) -> Self {
+        let goal = self.goal.iter_mut();
+        let aims = goal.flat_map(|goal| goal.members.values_mut());
+        for member in self.members.values_mut().chain(aims) {
+            member.incarnation = None;
+        }
+        self
+    }
+
+    /// Whether nobody was met yet: a group is founded with such a membership, or recovered.
+    pub(crate) fn is_founding(&self) -> bool {
+        let mut members = self.members.values();
+        members.all(|member| member.incarnation.is_none())
+    }
+
+    /// The same group, with what `life_of` knows of voters that are not written down. `None` if
+    /// that is nothing.
+    pub(crate) fn recording(
+        &self,
+        life_of: impl Fn(NodeId) -> Option<Incarnation>,
+    ) -> Option<Self> {
+        let known = self
+            .unrecorded()
+            .filter_map(|voter| Some((voter, life_of(voter)?)));
+        let known: Vec<(NodeId, Incarnation)> = known.collect();
+        let mut step = self.clone();
+        for (voter, life) in &known {
+            record(&mut step.members, *voter, *life);
+            if let Some(goal) = step
+                .goal
+                .as_mut()
+                .filter(|goal| goal.voters.contains(voter))
+            {
+                record(&mut goal.members, *voter, *life);
+            }
+        }
+        (!known.is_empty()).then_some(step)
+    }
+
     /// Where `node` is reached.
     pub fn peer(&self, node: NodeId) -> Option<Peer> {
         let member = self.members.get(&node)?;
@@ -221,15 +296,13 @@ impl Membership {
     /// The first step toward `goal`: new members join as learners, and known ones move to their
     /// new address. If no vote has to wait, this is the next step already.
     pub(crate) fn toward(&self, goal: Goal) -> Self {
-        let mut members = self.members.clone();
-        members.extend(goal.members.clone());
         let step = Self {
-            members,
+            members: self.members_toward(&goal),
             goal: Some(goal),
             ..self.clone()
         };
         if step.joining().is_empty() {
-            step.next_step().unwrap_or(step)
+            step.next_step(|_| None).unwrap_or(step)
         } else {
             step
         }
@@ -237,36 +310,62 @@ impl Membership {
 
     /// A step that only says where the group goes: toward `end`, with every vote as it is.
     pub(crate) fn announcing(&self, end: Self) -> Self {
-        let mut members = self.members.clone();
-        members.extend(end.members.clone());
-        let goal = Some(Goal {
+        let goal = Goal {
             voters: end.voters,
             members: end.members,
-        });
+        };
         Self {
-            members,
-            goal,
+            members: self.members_toward(&goal),
+            goal: Some(goal),
             ..self.clone()
         }
     }
 
+    /// Everyone on the way to `goal`. Who is to lose its vote keeps it until then, and with it the
+    /// life that is written down.
+    fn members_toward(&self, goal: &Goal) -> BTreeMap<NodeId, Member> {
+        let mut members = self.members.clone();
+        for (id, member) in &goal.members {
+            let mut member = member.clone();
+            if self.is_voter(*id) && !goal.voters.contains(id) {
+                member.incarnation = self.incarnation(*id);
+            }
+            members.insert(*id, member);
+        }
+        members
+    }
+
     /// The next step toward the goal, once this one is committed and whoever joins has caught up.
-    /// `None` if the goal is reached.
-    pub(crate) fn next_step(&self) -> Option<Self> {
-        let goal = self.goal.as_ref()?;
+    /// `None` if the goal is reached. Who gets a vote gets it for the life that `life_of` tells: the
+    /// one that has caught up.
+    pub(crate) fn next_step(
+        &self,
+        life_of: impl Fn(NodeId) -> Option<Incarnation>,
+    ) -> Option<Self> {
+        let mut members = self.members.clone();
+        let mut goal = self.goal.clone()?;
+        for (joining, life) in self
+            .joining()
+            .into_iter()
+            .filter_map(|node| Some((node, life_of(node)?)))
+        {
+            record(&mut members, joining, life);
+            record(&mut goal.members, joining, life);
+        }
         let is_single = self.voters.symmetric_difference(&goal.voters).count() <= 1;
         if self.is_joint() || is_single {
             return Some(Self {
-                voters: goal.voters.clone(),
+                voters: goal.voters,
                 outgoing: BTreeSet::new(),
-                members: goal.members.clone(),
+                members: goal.members,
                 goal: None,
             });
         }
         Some(Self {
             voters: goal.voters.clone(),
             outgoing: self.voters.clone(),
-            ..self.clone()
+            members,
+            goal: Some(goal),
         })
     }
 
@@ -288,11 +387,12 @@ impl Membership {
 }
 
 impl Member {
-    /// A member that is wanted as leader as much as any other.
+    /// A member that is wanted as leader as much as any other, and that nobody has met.
     pub fn new(address: impl Into<String>) -> Self {
         Self {
             address: address.into(),
             priority: Priority::default(),
+            incarnation: None,
         }
     }
 }
@@ -344,6 +444,13 @@ impl TryFrom<Unchecked> for Membership {
             members,
             goal,
         })
+    }
+}
+
+/// Writes down which life of `node` has a vote.
+fn record(members: &mut BTreeMap<NodeId, Member>, node: NodeId, life: Incarnation) {
+    if let Some(member) = members.get_mut(&node) {
+        member.incarnation = Some(life);
     }
 }
 

@@ -4,7 +4,7 @@
 //! [`Body::PreVote`] and a granting [`Body::PreVoteReply`] assert their sender's term.
 
 use crate::entry::Entry;
-use crate::id::{GroupId, LogId, LogIndex, NodeId, Term};
+use crate::id::{GroupId, Incarnation, LogId, LogIndex, NodeId, Term};
 
 /// One message between two nodes of a group.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -13,6 +13,8 @@ pub struct Message {
     pub group: GroupId,
     /// Who sends it.
     pub from: NodeId,
+    /// Which life of the sender: a wiped node is not what it was (RULES 18).
+    pub incarnation: Incarnation,
     /// Whom it is for.
     pub to: NodeId,
     /// The sender's term; for a pre-vote and its grant, the term that is asked about.

@@ -113,6 +113,7 @@ fn message(body: Body) -> Message {
     Message {
         group: GroupId::new(7),
         from: NodeId::new(1),
+        incarnation: Incarnation::new(9),
         to: NodeId::new(2),
         term: Term::new(4),
         body,

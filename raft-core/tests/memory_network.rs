@@ -83,6 +83,7 @@ fn heartbeat(from: u64, to: u64, round: u64) -> Message {
     Message {
         group: GroupId::new(0),
         from: NodeId::new(from),
+        incarnation: Incarnation::new(1),
         to: NodeId::new(to),
         term: Term::new(1),
         body: Body::Heartbeat {

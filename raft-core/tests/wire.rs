@@ -91,10 +91,16 @@ fn body() -> impl Strategy<Value = Body> {
 }
 
 fn message() -> impl Strategy<Value = Message> {
-    let ids = (any::<u64>(), any::<u64>(), any::<u64>(), any::<u64>());
-    (ids, body()).prop_map(|((group, from, to, term), body)| Message {
+    let ids = (
+        any::<u64>(),
+        any::<(u64, u64)>(),
+        any::<u64>(),
+        any::<u64>(),
+    );
+    (ids, body()).prop_map(|((group, (from, life), to, term), body)| Message {
         group: GroupId::new(group),
         from: NodeId::new(from),
+        incarnation: Incarnation::new(life),
         to: NodeId::new(to),
         term: Term::new(term),
         body,
@@ -178,6 +184,7 @@ fn append_of(payload_bytes: usize) -> Message {
     Message {
         group: GroupId::new(0),
         from: NodeId::new(1),
+        incarnation: Incarnation::new(9),
         to: NodeId::new(2),
         term: Term::new(1),
         body: Body::Append {

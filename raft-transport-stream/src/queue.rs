@@ -136,7 +136,7 @@ impl Queue {
 
 #[cfg(test)]
 mod tests {
-    use raft_core::id::{GroupId, NodeId, Term};
+    use raft_core::id::{GroupId, Incarnation, NodeId, Term};
     use raft_core::message::Body;
 
     use super::*;
@@ -145,6 +145,7 @@ mod tests {
         Message {
             group: GroupId::new(0),
             from: NodeId::new(1),
+            incarnation: Incarnation::new(1),
             to: NodeId::new(2),
             term: Term::new(term),
             body: Body::TimeoutNow,

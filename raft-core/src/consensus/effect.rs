@@ -7,7 +7,7 @@ use super::event::{IndexRange, Reader, Sequence};
 use crate::change::ChangeError;
 use crate::entry::Entry;
 use crate::hard_state::HardState;
-use crate::id::{ChainLink, LogId, LogIndex, NodeId, Term};
+use crate::id::{ChainLink, Incarnation, LogId, LogIndex, NodeId, Term};
 use crate::membership::Membership;
 use crate::message::{Message, ReadId};
 use crate::snapshot::SnapshotMeta;
@@ -105,6 +105,13 @@ pub enum Effect {
     /// The transfer of leadership has ended: this node leads now, or why none does that was
     /// meant to.
     TransferEnded(Result<NodeId, TransferError>),
+    /// In the group, another life of this node has its vote: it was started with empty stores under
+    /// the name of a member. It keeps silent in elections, and counts for nothing, until it is
+    /// removed and added again. Said once, when the whole committed log is here.
+    Displaced {
+        /// The life that votes.
+        by: Incarnation,
+    },
     /// Something that a correct node or network does not do was seen and ignored.
     Dropped(Nonsense),
     /// Continuing would lose data. The node must stop; the core ignores everything from here on.
@@ -216,6 +223,13 @@ pub enum TransferError {
     /// The target has no vote, so it cannot lead.
     #[error("node {0} has no vote, so it cannot lead: promote it first, or name a voter")]
     NotVoter(NodeId),
+    /// It is not written down yet which life of the target votes, or the one that was heard is
+    /// another.
+    #[error(
+        "node {0} has no say yet, or lost it with its disk: wait until the membership tells its \
+         incarnation, or remove it and add it again"
+    )]
+    NotAdmitted(NodeId),
     /// The target leads already.
     #[error("this node leads already")]
     IsLeader,

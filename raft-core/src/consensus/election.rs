@@ -2,10 +2,12 @@
 
 use super::Raft;
 use super::effect::{Effect, Effects};
+use super::incarnations::Life;
 use super::mutant::{Mutant, mutant};
 use super::pending::Deferred;
 use super::quorum;
 use super::role::{Ballot, Role};
+use super::shared::Shared;
 use super::timer::Timer;
 use crate::id::{LogId, NodeId, Term};
 use crate::message::{Body, Message};
@@ -35,7 +37,7 @@ impl Raft {
         match &self.role {
             // Our own vote is still on its way to the disk: another term would not get there
             // sooner.
-            Role::Candidate(ballot) if !ballot.granted.contains(&self.shared.id) => {
+            Role::Candidate(ballot) if !ballot.granted.contains_key(&self.shared.id) => {
                 self.shared.restart_election_timer();
             }
             Role::Follower(_) | Role::PreCandidate(_) | Role::Candidate(_) => {
@@ -75,7 +77,7 @@ impl Raft {
             };
             out.push(Effect::Send(message));
         }
-        self.count_pre_vote(self.shared.id, true, out);
+        self.count_pre_vote(self.shared.own(), true, out);
     }
 
     pub(super) fn solicit_votes_when_durable(&mut self, out: &mut Effects) {
@@ -98,7 +100,7 @@ impl Raft {
         for peer in self.voting_peers() {
             self.shared.send(peer, Body::Vote { last, transfer }, out);
         }
-        self.count_vote(self.shared.id, true, out);
+        self.count_vote(self.shared.own(), true, out);
     }
 
     /// Answers whether we would vote, and changes nothing. A refusal is sent too, with our term: a
@@ -106,6 +108,7 @@ impl Raft {
     pub(super) fn on_pre_vote(&mut self, message: &Message, last: LogId, out: &mut Effects) {
         let is_new = message.term > self.shared.term();
         let granted = is_new
+            && self.shared.other_life().is_none()
             && (!self.hears_a_leader_other_than(message.from)
                 || mutant(Mutant::PreVoteUnderLeader))
             && (self.shared.is_up_to_date(last) || mutant(Mutant::PreVoteForAnyLog));
@@ -142,7 +145,8 @@ impl Raft {
             Some(candidate) => candidate == from || mutant(Mutant::VotesTwice),
             None => self.leader().is_none_or(|leader| leader == from),
         };
-        if !is_free || !self.shared.is_up_to_date(last) {
+        let is_other = self.shared.other_life().is_some();
+        if !is_free || is_other || !self.shared.is_up_to_date(last) {
             return self
                 .shared
                 .send(from, Body::VoteReply { granted: false }, out);
@@ -174,11 +178,11 @@ impl Raft {
         }
     }
 
-    pub(super) fn count_pre_vote(&mut self, from: NodeId, granted: bool, out: &mut Effects) {
+    pub(super) fn count_pre_vote(&mut self, from: Life, granted: bool, out: &mut Effects) {
         let Role::PreCandidate(ballot) = &mut self.role else {
             return;
         };
-        ballot.count(from, granted);
+        ballot.count(&self.shared, from, granted);
         match ballot.outcome(self.shared.membership()) {
             Some(true) => self.become_candidate(false, out),
             Some(false) => self.become_follower(self.shared.term(), None, out),
@@ -186,15 +190,19 @@ impl Raft {
         }
     }
 
-    pub(super) fn count_vote(&mut self, from: NodeId, granted: bool, out: &mut Effects) {
+    pub(super) fn count_vote(&mut self, from: Life, granted: bool, out: &mut Effects) {
         let own = self.shared.id;
         let Role::Candidate(ballot) = &mut self.role else {
-            return;
+            // It comes too late to elect, and tells who gives it.
+            return self.answered(from, None, |leader, shared| {
+                leader.drive_change(shared, out)
+            });
         };
-        ballot.count(from, granted || mutant(Mutant::RefusalsCountAsVotes));
+        let granted = granted || mutant(Mutant::RefusalsCountAsVotes);
+        ballot.count(&self.shared, from, granted);
         match ballot.outcome(self.shared.membership()) {
             // Foreign votes may come before our own is durable; then they wait for it (RULES 2).
-            Some(true) if ballot.granted.contains(&own) => self.become_leader(out),
+            Some(true) if ballot.granted.contains_key(&own) => self.become_leader(out),
             Some(false) => self.become_follower(self.shared.term(), None, out),
             Some(true) | None => {}
         }
@@ -235,18 +243,18 @@ impl Raft {
 }
 
 impl Ballot {
-    fn count(&mut self, from: NodeId, granted: bool) {
-        let side = if granted {
-            &mut self.granted
-        } else {
-            &mut self.refused
-        };
-        side.insert(from);
+    /// Only the life that the group has admitted has a vote (RULES 18).
+    fn count(&mut self, shared: &Shared, (from, life): Life, granted: bool) {
+        if !granted {
+            self.refused.insert(from);
+        } else if shared.may_count_vote(from, life) {
+            self.granted.insert(from, life);
+        }
     }
 
     /// Won, lost, or open. Only members of the current configuration count (RULES 8).
     fn outcome(&self, membership: &crate::membership::Membership) -> Option<bool> {
-        if quorum::has_majority(membership, |voter| self.granted.contains(&voter)) {
+        if quorum::has_majority(membership, |voter| self.granted.contains_key(&voter)) {
             return Some(true);
         }
         let may_be_won = quorum::has_majority(membership, |voter| !self.refused.contains(&voter));

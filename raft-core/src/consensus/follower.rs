@@ -132,6 +132,7 @@ impl Follower {
             self.verified.max(known)
         };
         shared.commit_through(commit.min(cap), out);
+        shared.notice_displacement(commit <= cap, out);
         // Not our own last index: beyond `covered` there may be a tail that is not the leader's
         // (RULES 27).
         let matched = if mutant(Mutant::MatchedIsOwnLast) {

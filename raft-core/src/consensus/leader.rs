@@ -13,8 +13,8 @@ use super::read::{Asked, Origin, Unconfirmed, Wish};
 use super::reconfigure::CatchUp;
 use super::shared::Shared;
 use super::timer::Timer;
-use crate::entry::{Entry, Payload, Sealed};
-use crate::id::{LogId, LogIndex, NodeId, Term};
+use crate::entry::{Entry, Sealed};
+use crate::id::{Incarnation, LogId, LogIndex, NodeId, Term};
 use crate::membership::Membership;
 use crate::message::{Body, ReadId, Round};
 use crate::time::{ClusterTime, Timestamp};
@@ -26,6 +26,8 @@ pub(super) struct Leader {
     pub(super) term: Term,
     /// Its first entry. Nothing is served before this is committed.
     pub(super) first: LogIndex,
+    /// Nothing but the initial membership was in its log when it was elected.
+    pub(super) founds: bool,
     pub(super) peers: BTreeMap<NodeId, Progress>,
     pub(super) round: Round,
     unconfirmed: Unconfirmed,
@@ -61,15 +63,20 @@ pub(super) enum Tenure {
 }
 
 impl Leader {
-    pub(super) fn new(shared: &Shared) -> Self {
+    /// Leads by the votes of these lives.
+    pub(super) fn new(shared: &Shared, voters: &BTreeMap<NodeId, Incarnation>) -> Self {
         let next = shared.log.last().id.index.next();
         let peers = shared.peers().into_iter();
+        let progress = |peer| {
+            let recorded = shared.membership().incarnation(peer);
+            let life = recorded.or(voters.get(&peer).copied());
+            Progress::new(next, shared.now).about(life, Round::default())
+        };
         Self {
             term: shared.term(),
             first: next,
-            peers: peers
-                .map(|peer| (peer, Progress::new(next, shared.now)))
-                .collect(),
+            founds: shared.is_founding(),
+            peers: peers.map(|peer| (peer, progress(peer))).collect(),
             round: Round::default(),
             unconfirmed: Unconfirmed::default(),
             unapplied: VecDeque::new(),
@@ -89,15 +96,11 @@ impl Leader {
 
     /// Takes office: a blank entry, and a heartbeat that does not wait for it.
     pub(super) fn begin(&mut self, shared: &mut Shared, out: &mut Effects) {
-        let blank = Sealed::new(Payload::Blank);
-        let blank = Entry::new(
-            shared.log.last(),
-            self.term,
-            self.cluster_time(shared),
-            blank,
-        );
+        let first = self.founding_payload(shared);
+        let time = self.cluster_time(shared);
+        let first = Entry::new(shared.log.last(), self.term, time, Sealed::new(first));
         if !mutant(Mutant::NoBlankEntry) {
-            shared.append(&[blank], out);
+            shared.append(&[first], out);
         }
         shared.timers.set(
             Timer::Heartbeat,
@@ -255,8 +258,7 @@ impl Leader {
                     shared.log.durable()
                 };
             }
-            self.peers
-                .get(&voter)
+            self.counted(shared, voter)
                 .map_or(LogIndex::ZERO, |progress| progress.matched)
         });
         let Some(agreed) = agreed else { return };
@@ -340,8 +342,7 @@ impl Leader {
             if voter == shared.id {
                 return shared.now;
             }
-            self.peers
-                .get(&voter)
+            self.counted(shared, voter)
                 .map_or(Timestamp::ZERO, |progress| progress.heard)
         })
     }
@@ -361,8 +362,9 @@ impl Leader {
             let claim = "to answer what was never sent";
             return shared.drop_nonsense(Nonsense::Impossible { from, claim }, out);
         }
-        progress.heard = shared.now;
-        progress.round = progress.round.max(round);
+        if progress.answered(round, shared.now) && shared.membership().incarnation(from).is_none() {
+            self.drive_change(shared, out); // Now it can be written down which life it is.
+        }
         if !mutant(Mutant::LostAppendNotResent) {
             self.look_after_overdue(shared, from, verified, out);
         }
@@ -431,8 +433,7 @@ impl Leader {
             if voter == shared.id {
                 return self.round;
             }
-            self.peers
-                .get(&voter)
+            self.counted(shared, voter)
                 .map_or(Round::default(), |progress| progress.round)
         })
     }

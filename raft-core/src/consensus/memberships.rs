@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::id::{LogId, LogIndex, NodeId};
+use crate::id::{LogId, LogIndex};
 use crate::membership::Membership;
 
 /// The memberships in the log, the oldest first. A membership is in force from the moment its entry
@@ -35,17 +35,15 @@ impl Memberships {
         self.history.last().map_or(LogId::ORIGIN, |(at, _)| *at)
     }
 
-    /// Whether `node` votes in the newest membership, or in one that is in force until that is
-    /// committed. Who is voted out may be the only one that can commit it (thesis figure 4.6).
-    pub(super) fn is_voter(&self, node: NodeId, committed: LogIndex) -> bool {
+    /// The newest membership, and those that are in force until it is committed. Who is voted out
+    /// may be the only one that can commit it (thesis figure 4.6).
+    pub(super) fn in_force(&self, committed: LogIndex) -> impl Iterator<Item = &Membership> {
         let in_force = self
             .history
             .partition_point(|(at, _)| at.index <= committed)
             .saturating_sub(1);
         let uncommitted = self.history.iter().skip(in_force);
-        uncommitted
-            .into_iter()
-            .any(|(_, membership)| membership.is_voter(node))
+        uncommitted.map(|(_, membership)| &**membership)
     }
 
     /// The newest that is committed.

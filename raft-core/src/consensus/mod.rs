@@ -10,6 +10,7 @@ mod effect;
 mod election;
 mod event;
 mod follower;
+mod incarnations;
 mod invariants;
 mod leader;
 mod lease;
@@ -55,7 +56,7 @@ use timer::Timers;
 
 use crate::config::Config;
 use crate::hard_state::HardState;
-use crate::id::{GroupId, LogIndex, NodeId};
+use crate::id::{GroupId, Incarnation, LogIndex, NodeId};
 use crate::time::Timestamp;
 
 /// One node's part in the protocol: what outlives roles, and the role.
@@ -70,6 +71,8 @@ pub struct Raft {
 pub struct Setup {
     /// The node.
     pub id: NodeId,
+    /// Which life of it: another one after its disk was wiped.
+    pub incarnation: Incarnation,
     /// The group.
     pub group: GroupId,
     /// The tunables. Must be [valid](Config::validate).
@@ -85,6 +88,7 @@ impl Raft {
     pub fn new(setup: Setup, recovery: Recovery, applied: LogIndex, now: Timestamp) -> Self {
         let Setup {
             id,
+            incarnation,
             group,
             config,
             seed,
@@ -115,6 +119,8 @@ impl Raft {
         let first_request = timers.arbitrary();
         let mut shared = Shared {
             id,
+            incarnation,
+            displaced_by: None,
             group,
             config,
             hard_state,

@@ -126,6 +126,9 @@ mutants! {
     BoundedReadsIgnoreAge = 4000, "a bounded read is served however old the state is";
     LeaseNotAskedOfLeader = 4000, "a follower answers a lease read without its leader";
     PriorityNeverDecays = 4000, "a node never campaigns while another is wanted more";
+    FormerSelfCounts = 4000, "a wiped node counts as its former self";
+    UnrecordedVotesCount = 4000, "votes count of members that the group has not met";
+    FormerSelfAcknowledges = 4000, "a wiped node is believed to store what its former self did";
 }
 
 #[cfg(feature = "mutants")]

@@ -241,12 +241,13 @@ fn merge(released: &mut [Deferred], next: &Deferred) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::id::{GroupId, NodeId};
+    use crate::id::{GroupId, Incarnation, NodeId};
 
     fn accepted(term: u64, matched: u64) -> Deferred {
         Deferred::Send(Message {
             group: GroupId::default(),
             from: NodeId::new(2),
+            incarnation: Incarnation::new(2),
             to: NodeId::new(1),
             term: Term::new(term),
             body: Body::AppendAccepted {

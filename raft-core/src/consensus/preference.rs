@@ -142,6 +142,7 @@ impl Leader {
         shared: &Shared,
         among: impl Iterator<Item = NodeId>,
     ) -> Option<NodeId> {
+        let among = among.filter(|node| self.counted(shared, *node).is_some());
         among.max_by_key(|node| {
             let matched = self.peers.get(node).map(|progress| progress.matched);
             (
@@ -154,7 +155,7 @@ impl Leader {
     }
 
     fn is_ready(&self, shared: &Shared, node: NodeId) -> bool {
-        self.peers.get(&node).is_some_and(|progress| {
+        self.counted(shared, node).is_some_and(|progress| {
             let is_heard = shared.now.since(progress.heard) < shared.config.election_timeout;
             is_heard && progress.matched >= self.succession.mark
         })

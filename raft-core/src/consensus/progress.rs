@@ -4,13 +4,21 @@ use super::mutant::{Mutant, mutant};
 use std::collections::VecDeque;
 use std::time::Duration;
 
-use crate::id::LogIndex;
+use crate::id::{Incarnation, LogIndex};
 use crate::message::Round;
 use crate::time::Timestamp;
 
 /// One follower, seen from its leader.
 #[derive(Clone, Debug, Hash)]
 pub(super) struct Progress {
+    /// Which life of the follower all this is about. `None` before it was met.
+    pub(super) life: Option<Incarnation>,
+    /// It has answered a round after this one: so that life is no memory.
+    asked: Round,
+    /// It has.
+    pub(super) is_alive: bool,
+    /// Nothing else is believed of it before it has.
+    pub(super) must_answer: bool,
     /// How entries are sent.
     pub(super) state: Replication,
     /// The follower's log equals ours through here, durably. Never falls.
@@ -73,6 +81,10 @@ impl Progress {
     /// new member, is not taken for lost at once.
     pub(super) fn new(next: LogIndex, now: Timestamp) -> Self {
         Self {
+            life: None,
+            asked: Round::default(),
+            is_alive: false,
+            must_answer: false,
             state: Replication::Probe {
                 awaiting_reply: false,
             },
@@ -87,6 +99,54 @@ impl Progress {
             snapshot_at: now,
             left: None,
         }
+    }
+
+    /// The same, about one life of the follower. A leader in round `round` waits for an answer to a
+    /// later one before it believes that this is the latest life.
+    pub(super) fn about(self, life: Option<Incarnation>, round: Round) -> Self {
+        Self {
+            life,
+            asked: round,
+            is_alive: false,
+            ..self
+        }
+    }
+
+    /// A follower that was away, and of which nothing is believed but an answer to a round after
+    /// this one.
+    pub(super) fn returning(self, life: Option<Incarnation>, round: Round) -> Self {
+        Self {
+            must_answer: life.is_some(),
+            ..self.about(life, round)
+        }
+    }
+
+    /// It has said something in this term. If it was not forgotten since the term began, that
+    /// proves it alive.
+    pub(super) fn was_heard(&mut self) {
+        self.is_alive |= self.asked == Round::default();
+    }
+
+    /// Whether an answer to `round` is later than all that is known.
+    pub(super) fn is_later(&self, round: Round) -> bool {
+        round > self.asked.max(self.round)
+    }
+
+    /// Nothing is known of this life yet, but that it is the latest.
+    pub(super) fn renewed(&self, life: Incarnation, next: LogIndex, now: Timestamp) -> Self {
+        Self {
+            left: self.left,
+            ..Self::new(next, now).about(Some(life), self.asked.max(self.round))
+        }
+    }
+
+    /// It was heard now, in answer to `round`. Says whether that proves it alive for the first time.
+    pub(super) fn answered(&mut self, round: Round, now: Timestamp) -> bool {
+        self.heard = now;
+        self.round = self.round.max(round);
+        let is_news = !self.is_alive && round > self.asked;
+        self.is_alive |= is_news;
+        is_news
     }
 
     /// What was in flight may be lost: start over from what is known.

@@ -67,7 +67,7 @@ impl Leader {
     }
 
     /// The membership in force is committed, and so is an entry of this leader's term.
-    fn may_step(&self, shared: &Shared) -> bool {
+    pub(super) fn may_step(&self, shared: &Shared) -> bool {
         let at = shared.memberships.current_at().index;
         at <= shared.committed
             && (self.first <= shared.committed || mutant(Mutant::ChangeBeforeOwnEntry))
@@ -75,6 +75,7 @@ impl Leader {
 
     /// Takes the next step of a change, if its time has come.
     pub(super) fn drive_change(&mut self, shared: &mut Shared, out: &mut Effects) {
+        self.record_voters(shared, out);
         if !self.may_step(shared) {
             return;
         }
@@ -98,7 +99,7 @@ impl Leader {
             return;
         }
         if shared.transfer.is_none()
-            && let Some(step) = membership.next_step()
+            && let Some(step) = membership.next_step(|node| self.life_of(shared, node))
         {
             // A membership that was encoded once can be encoded again.
             let _ = self.append_membership(shared, step, out);
@@ -117,19 +118,23 @@ impl Leader {
         self.retires = !membership.is_voter(shared.id) && !mutant(Mutant::RemovedLeaderStays);
     }
 
-    fn append_membership(
+    pub(super) fn append_membership(
         &mut self,
         shared: &mut Shared,
         membership: Membership,
         out: &mut Effects,
     ) -> Result<LogId, ChangeRefusal> {
+        // This life is at work, whatever is forgotten about the others.
+        let own = |node| (node == shared.id).then_some(shared.incarnation);
+        let membership = membership.recording(own).unwrap_or(membership);
+        let before = shared.membership().clone();
         let payload = Payload::membership(membership);
         let payload = payload.map_err(|error| ChangeRefusal::TooLarge(error.to_string()))?;
         let time = self.cluster_time(shared);
         let entry = Entry::new(shared.log.last(), self.term, time, Sealed::new(payload));
         let at = entry.id();
         shared.append(&[entry], out);
-        self.meet_members(shared);
+        self.meet_members(shared, &before);
         self.replicate_to_all(shared, out);
         // A smaller quorum may have been reached already.
         self.advance_commit(shared, out);
@@ -137,14 +142,17 @@ impl Leader {
     }
 
     /// New members are probed from the end of the log. Those who left are told so for a while.
-    fn meet_members(&mut self, shared: &Shared) {
+    fn meet_members(&mut self, shared: &Shared, before: &Membership) {
         let next = shared.log.last().id.index.next();
         for peer in shared.peers() {
             // Who comes back may come with an empty disk: what it has acknowledged is forgotten.
             let stays = |progress: &Progress| progress.left.is_none();
             if !self.peers.get(&peer).is_some_and(stays) {
-                self.peers.insert(peer, Progress::new(next, shared.now));
+                let former = self.peers.get(&peer).and_then(|progress| progress.life);
+                let new = Progress::new(next, shared.now).returning(former, self.round);
+                self.peers.insert(peer, new);
             }
+            self.forget_life(shared, peer, before);
         }
         for (peer, progress) in &mut self.peers {
             if !shared.membership().contains(*peer) {

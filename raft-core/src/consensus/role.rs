@@ -1,13 +1,13 @@
 //! The roles, what each owns, and the only functions that change them.
 
 use super::mutant::{Mutant, mutant};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::Raft;
 use super::effect::{Effects, RoleName, Standing};
 use super::leader::Leader;
 use super::timer::Timer;
-use crate::id::{LogIndex, NodeId, Term};
+use crate::id::{Incarnation, LogIndex, NodeId, Term};
 use crate::time::Timestamp;
 
 /// A node's role. Leaving it drops what only it knew.
@@ -34,7 +34,8 @@ pub(super) struct Follower {
 /// The answers to a candidate, or to a pre-candidate. Each node counts once.
 #[derive(Clone, Debug, Default, Hash)]
 pub(super) struct Ballot {
-    pub(super) granted: BTreeSet<NodeId>,
+    /// Who says yes, and which life of it.
+    pub(super) granted: BTreeMap<NodeId, Incarnation>,
     pub(super) refused: BTreeSet<NodeId>,
     /// The leader asked for this election.
     pub(super) transfer: bool,
@@ -149,15 +150,17 @@ impl Raft {
     /// Leads the term of our candidacy, and begins with an entry of it: by committing that, a
     /// leader commits all it inherited (thesis §3.6.2, §6.4).
     pub(super) fn become_leader(&mut self, out: &mut Effects) {
-        assert!(
-            matches!(self.role, Role::Candidate(_)),
-            "only a candidate becomes leader, not a {}",
-            self.role.name().as_str()
-        );
+        let Role::Candidate(ballot) = &self.role else {
+            panic!(
+                "only a candidate becomes leader, not a {}",
+                self.role.name().as_str()
+            );
+        };
+        let voters = ballot.granted.clone();
         self.shared.timers.stop(Timer::Election);
         self.shared.note_leader(self.shared.id);
         self.shared.resolve_transfer(self.shared.id, out);
-        let mut leader = Leader::new(&self.shared);
+        let mut leader = Leader::new(&self.shared, &voters);
         leader.begin(&mut self.shared, out);
         self.role = Role::Leader(Box::new(leader));
     }

@@ -17,7 +17,7 @@ use super::transfer::Transfer;
 use crate::config::Config;
 use crate::entry::{Entry, Payload};
 use crate::hard_state::HardState;
-use crate::id::{GroupId, LogId, LogIndex, NodeId, Term};
+use crate::id::{GroupId, Incarnation, LogId, LogIndex, NodeId, Term};
 use crate::membership::Membership;
 use crate::message::{Body, Message};
 use crate::time::Timestamp;
@@ -26,6 +26,9 @@ use crate::time::Timestamp;
 #[derive(Clone, Debug, Hash)]
 pub(super) struct Shared {
     pub(super) id: NodeId,
+    pub(super) incarnation: Incarnation,
+    /// Another life of this node votes in its place, as was announced.
+    pub(super) displaced_by: Option<Incarnation>,
     pub(super) group: GroupId,
     pub(super) config: Config,
     pub(super) hard_state: HardState,
@@ -64,12 +67,14 @@ impl Shared {
     /// Whether this node may ask for votes: a voter that is not being restored, with a disk that
     /// moves (RULE 7), and with a snapshot that can be read (RULES 60).
     pub(super) fn may_campaign(&self) -> bool {
+        let votes = |membership: &Membership| self.has_vote_in(membership);
         let is_voter = if mutant(Mutant::VotedOutNeverCampaigns) {
-            self.membership().is_voter(self.id)
+            votes(self.membership())
         } else {
-            self.memberships.is_voter(self.id, self.committed)
+            self.memberships.in_force(self.committed).any(votes)
         };
         (is_voter || (mutant(Mutant::LearnersCampaign) && self.membership().contains(self.id)))
+            && self.other_life().is_none()
             && !self.is_bound_against(self.id)
             && (!self.apply.is_restoring() || mutant(Mutant::CampaignsWhileRestoring))
             && !self.has_stalled_disk()
@@ -97,6 +102,7 @@ impl Shared {
         Message {
             group: self.group,
             from: self.id,
+            incarnation: self.incarnation,
             to,
             term: self.term(),
             body,

@@ -7,7 +7,7 @@ use super::Raft;
 use super::effect::Standing;
 use super::role::Role;
 use crate::hard_state::HardState;
-use crate::id::{LogId, LogIndex, NodeId};
+use crate::id::{Incarnation, LogId, LogIndex, NodeId};
 use crate::membership::Membership;
 
 /// The state of a node's core at one moment.
@@ -31,6 +31,11 @@ pub struct RaftStatus {
     pub purged: LogIndex,
     /// The last entry of the newest snapshot.
     pub snapshot: Option<LogId>,
+    /// Which life of the node this is.
+    pub incarnation: Incarnation,
+    /// The life that votes in its place, if that is another: then this node abstains from
+    /// everything until it is removed from the group and added again.
+    pub displaced_by: Option<Incarnation>,
     /// The membership in force.
     pub membership: Arc<Membership>,
     /// Where it was appended.
@@ -64,6 +69,10 @@ pub struct PeerStatus {
     pub in_flight_bytes: usize,
     /// How long ago it was heard of.
     pub heard: Duration,
+    /// Which life of it was heard last.
+    pub incarnation: Option<Incarnation>,
+    /// It votes, and is the life that the membership tells: what it says counts.
+    pub counts: bool,
 }
 
 /// A few values of [`RaftStatus`], cheap to take.
@@ -102,6 +111,8 @@ impl Raft {
                 in_flight_messages,
                 in_flight_bytes,
                 heard: shared.now.since(progress.heard),
+                incarnation: progress.life,
+                counts: leader.is_some_and(|leader| leader.counted(shared, *id).is_some()),
             }
         });
         RaftStatus {
@@ -114,6 +125,8 @@ impl Raft {
             applied: shared.apply.applied(),
             purged: shared.log.base().id.index,
             snapshot: shared.compaction.snapshot,
+            incarnation: shared.incarnation,
+            displaced_by: shared.other_life(),
             membership: Arc::clone(shared.membership()),
             membership_at: shared.memberships.current_at(),
             dropped: shared.dropped,

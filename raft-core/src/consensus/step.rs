@@ -3,6 +3,7 @@
 use super::Raft;
 use super::effect::{ChangeRefusal, Effect, Effects, Nonsense, Refusal, TransferError};
 use super::event::{Event, Reader, Sequence};
+use super::incarnations::Life;
 use super::invariants::{self, Mark};
 use super::leader::{Leader, Tenure};
 use super::mutant::{Mutant, mutant};
@@ -130,6 +131,20 @@ impl Raft {
         });
     }
 
+    /// An answer to a leader: of the life of the sender that it knows, or of a later one.
+    pub(super) fn answered(
+        &mut self,
+        sender: Life,
+        round: Option<Round>,
+        act: impl FnOnce(&mut Leader, &mut Shared),
+    ) {
+        self.lead(|leader, shared| {
+            if leader.meet(shared, sender, round) {
+                act(leader, shared);
+            }
+        });
+    }
+
     fn on_time_passed(&mut self, out: &mut Effects) {
         let now = self.shared.now;
         if let Some(deadline) = self.shared.timers.take_due(Timer::Election, now) {
@@ -166,7 +181,7 @@ impl Raft {
             Body::PreVote { last } => return self.on_pre_vote(&message, last, out),
             Body::PreVoteReply { granted: true } => {
                 if message.term == self.shared.term().next() {
-                    self.count_pre_vote(from, true, out);
+                    self.count_pre_vote((from, message.incarnation), true, out);
                 }
                 return;
             }
@@ -178,7 +193,7 @@ impl Raft {
         if message.term < self.shared.term() && !counts_all_the_same(&message.body) {
             return self.on_outdated(from, &message.body, out);
         }
-        self.on_current(from, message.body, out);
+        self.on_current((from, message.incarnation), message.body, out);
     }
 
     /// A message from an earlier term. Whoever thinks it leads, or could, is told the term; or a
@@ -212,12 +227,13 @@ impl Raft {
         shared.send(from, answer, out);
     }
 
-    fn on_current(&mut self, from: NodeId, body: Body, out: &mut Effects) {
+    fn on_current(&mut self, sender: Life, body: Body, out: &mut Effects) {
+        let (from, _) = sender;
         match body {
             Body::PreVote { .. } => {} // Answered at the gate.
-            Body::PreVoteReply { granted } => self.count_pre_vote(from, granted, out),
+            Body::PreVoteReply { granted } => self.count_pre_vote(sender, granted, out),
             Body::Vote { last, transfer: _ } => self.on_vote(from, last, out),
-            Body::VoteReply { granted } => self.count_vote(from, granted, out),
+            Body::VoteReply { granted } => self.count_vote(sender, granted, out),
             Body::Append {
                 previous,
                 entries,
@@ -233,14 +249,20 @@ impl Raft {
                 }
             }
             Body::AppendAccepted { matched } | Body::SnapshotInstalled { through: matched } => {
-                self.lead(|leader, shared| leader.on_accepted(shared, from, matched, out));
+                self.answered(sender, None, |leader, shared| {
+                    leader.on_accepted(shared, from, matched, out);
+                });
             }
             Body::AppendRejected { previous, hint } => {
-                self.lead(|leader, shared| leader.on_rejected(shared, from, previous, hint, out));
+                self.answered(sender, None, |leader, shared| {
+                    leader.on_rejected(shared, from, previous, hint, out);
+                });
             }
-            Body::HeartbeatReply { round, verified } => self.lead(|leader, shared| {
-                leader.on_heartbeat_reply(shared, from, round, verified, out);
-            }),
+            Body::HeartbeatReply { round, verified } => {
+                self.answered(sender, Some(round), |leader, shared| {
+                    leader.on_heartbeat_reply(shared, from, round, verified, out);
+                });
+            }
             Body::TimeoutNow => self.on_timeout_now(from, out),
             Body::ReadIndex { read, lease } => self.on_read_index(from, read, lease, out),
             Body::ReadIndexReply { read, index } => {

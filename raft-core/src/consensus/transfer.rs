@@ -54,6 +54,9 @@ impl Leader {
                 Err(TransferError::NotVoter(node))
             }
             To::Node(node) if node == shared.id => Err(TransferError::IsLeader),
+            To::Node(node) if self.counted(shared, node).is_none() => {
+                Err(TransferError::NotAdmitted(node))
+            }
             To::Node(node) => Ok(node),
         }
     }
@@ -95,7 +98,7 @@ impl Leader {
         let Some(Transfer { to, ordered: false }) = shared.transfer else {
             return;
         };
-        let matched = self.peers.get(&to).map(|progress| progress.matched);
+        let matched = self.counted(shared, to).map(|progress| progress.matched);
         let has_all = matched == Some(shared.log.last().id.index);
         if has_all || mutant(Mutant::TransferWithoutCatchUp) {
             shared.transfer = Some(Transfer { to, ordered: true });

@@ -52,7 +52,7 @@ impl Leader {
     fn on_snapshot_unreadable(&mut self, shared: &mut Shared, to: NodeId, out: &mut Effects) {
         self.on_snapshot_not_sent(shared, to);
         let keeps_up = |peer: &NodeId| {
-            self.peers.get(peer).is_some_and(|progress| {
+            self.counted(shared, *peer).is_some_and(|progress| {
                 matches!(progress.state, Replication::Replicate(_))
                     && shared.now.since(progress.heard) < shared.config.election_timeout
             })

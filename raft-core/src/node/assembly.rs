@@ -105,6 +105,7 @@ impl Assembly {
         };
         let setup = Setup {
             id: identity.node,
+            incarnation: identity.incarnation,
             group: identity.group,
             config,
             seed,

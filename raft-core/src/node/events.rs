@@ -6,7 +6,7 @@ use tokio::sync::{broadcast, watch};
 
 use super::error::StopReason;
 use crate::consensus::{Nonsense, Standing};
-use crate::id::{LogId, NodeId};
+use crate::id::{Incarnation, LogId, NodeId};
 use crate::membership::Membership;
 use crate::snapshot::SnapshotMeta;
 
@@ -22,6 +22,13 @@ pub enum NodeEvent {
         at: LogId,
         /// The membership.
         membership: Arc<Membership>,
+    },
+    /// This node was started with empty stores under the name of a member, and the group knows
+    /// another life of it. It abstains from elections and counts for nothing until it is removed
+    /// from the group and added again.
+    Displaced {
+        /// The life that has the vote.
+        by: Incarnation,
     },
     /// A snapshot of this node's state machine is durable.
     SnapshotTaken(SnapshotMeta),

@@ -12,7 +12,7 @@ use super::log_reader::{self, Fetch};
 use super::snapshots::SnapshotJob;
 use crate::consensus::{Effect, Event, Nonsense, Standing, Write};
 use crate::entry::Entry;
-use crate::id::{LogId, LogIndex, NodeId, Term};
+use crate::id::{Incarnation, LogId, LogIndex, NodeId, Term};
 use crate::membership::Membership;
 use crate::message::Message;
 
@@ -60,6 +60,7 @@ impl EventLoop {
             Effect::MembershipChanged { at, membership } => {
                 self.membership_changed(at, membership);
             }
+            Effect::Displaced { by } => self.displaced(by),
             Effect::Dropped(nonsense) => self.dropped(nonsense),
             Effect::Halt(fault) => self.stop_for(StopReason::Fault(fault)),
         }
@@ -201,6 +202,19 @@ impl EventLoop {
         tracing::info!(%at, %membership, "membership changed");
         self.peers.learn(&membership);
         self.publish(NodeEvent::MembershipChanged { at, membership });
+    }
+
+    fn displaced(&mut self, by: Incarnation) {
+        let node = self.identity.node;
+        tracing::warn!(
+            %node,
+            own = %self.identity.incarnation,
+            voting = %by,
+            "the group knows another life of this node: it was started with empty stores under the \
+             name of a member, so it abstains and counts for nothing; remove it from the group and \
+             add it again (MembershipChange::remove, then add_voter)"
+        );
+        self.publish(NodeEvent::Displaced { by });
     }
 
     fn dropped(&mut self, nonsense: Nonsense) {

@@ -173,7 +173,7 @@ fn claim(
         }),
         (None, Some(what)) => Err(StartError::NoIdentity { what: what.into() }),
         (None, None) => {
-            let identity = expected(Incarnation::new(entropy()), who.epoch);
+            let identity = expected(Incarnation::new(entropy().max(1)), who.epoch);
             identity.save(stable)?;
             Ok(identity)
         }

@@ -45,6 +45,8 @@ pub fn plan(stores: &Stores, membership: Membership) -> Result<RecoveryPlan, Rec
     if membership.is_joint() || membership.goal().is_some() {
         return Err(RecoverError::Unsettled(membership.to_string()));
     }
+    // A recovery founds anew: the epoch keeps former selves away, and the new members are to be met.
+    let membership = membership.without_incarnations();
     let old = &found.membership;
     let voters = old.voters().union(old.outgoing());
     let lost = voters

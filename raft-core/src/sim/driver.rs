@@ -13,7 +13,7 @@ use super::situation::Situation;
 use super::story::Mark;
 use crate::consensus::{Effect, Effects, Event, Raft, RoleName, Setup, Write};
 use crate::entry::Entry;
-use crate::id::{GroupId, LogIndex, NodeId, Term};
+use crate::id::{GroupId, Incarnation, LogIndex, NodeId, Term};
 use crate::membership::Membership;
 use crate::message::{Body, Message};
 use crate::time::Timestamp;
@@ -87,6 +87,7 @@ impl Cluster {
         node.woken_at = None;
         let setup = Setup {
             id,
+            incarnation: Incarnation::new(id.get()),
             group: GroupId::default(),
             config,
             seed,
@@ -259,6 +260,7 @@ impl Cluster {
             | Effect::MembershipChanged { .. }
             | Effect::ChangeAnswered(_)
             | Effect::MembershipSettled { .. }
+            | Effect::Displaced { .. }
             | Effect::TransferEnded(_)) => {
                 self.hear(id, &told);
                 Ok(())
@@ -302,6 +304,7 @@ impl Cluster {
             Effect::MembershipSettled { .. } => {
                 self.count("changes settled");
             }
+            Effect::Displaced { .. } => self.count("wiped nodes that abstain"),
             Effect::TransferEnded(outcome) => {
                 self.count(if outcome.is_ok() {
                     "transfers"

@@ -7,13 +7,14 @@ use serde::{Deserialize, Serialize};
 use super::frame::{Frame, FrameError, FrameKind};
 use super::out::{OutBuffer, Tail};
 use crate::entry::{self, Entry};
-use crate::id::{LogId, LogIndex, NodeId, Term};
+use crate::id::{Incarnation, LogId, LogIndex, NodeId, Term};
 use crate::message::{Body, Message, ReadId, Round};
 
 /// The control part of a message. The group is in the frame's header, the entries in its tail.
 #[derive(Serialize, Deserialize)]
 struct Control {
     from: NodeId,
+    incarnation: Incarnation,
     to: NodeId,
     term: Term,
     body: ControlBody,
@@ -77,6 +78,7 @@ impl OutBuffer {
     pub fn put_message(&mut self, message: &Message) -> Result<(), FrameError> {
         let control = Control {
             from: message.from,
+            incarnation: message.incarnation,
             to: message.to,
             term: message.term,
             body: control_body(&message.body),
@@ -117,6 +119,7 @@ impl Frame {
         Ok(Message {
             group: self.group(),
             from: control.from,
+            incarnation: control.incarnation,
             to: control.to,
             term: control.term,
             body,

@@ -6,7 +6,7 @@ use std::sync::{Arc, OnceLock};
 use raft_core::Identity;
 use raft_core::config::Config;
 use raft_core::entry::{Entry, Sealed};
-use raft_core::id::{GroupId, LogId, LogIndex, NodeId, Term};
+use raft_core::id::{GroupId, Incarnation, LogId, LogIndex, NodeId, Term};
 use raft_core::membership::Peer;
 use raft_core::memory::MemoryStores;
 use raft_core::message::{Body, Message};
@@ -51,6 +51,7 @@ impl Others {
         let message = Message {
             group: GroupId::default(),
             from: NodeId::new(from),
+            incarnation: Incarnation::new(from),
             to: NodeId::new(1),
             term: Term::new(term),
             body,

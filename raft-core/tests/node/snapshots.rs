@@ -121,6 +121,7 @@ async fn a_snapshot_that_overtook_the_log_is_where_the_log_goes_on() {
     let mut cluster = Cluster::start(1).await;
     cluster.leader().await;
     cluster.write(1, 0..5).await;
+    let life = cluster.node(1).identity().incarnation;
     cluster.stop_node(1).await;
     let last = ChainLink {
         id: LogId::new(Term::new(7), LogIndex::new(100)),
@@ -129,7 +130,7 @@ async fn a_snapshot_that_overtook_the_log_is_where_the_log_goes_on() {
     let header = SnapshotHeader {
         last,
         time: ClusterTime::from_micros(9),
-        membership: Arc::new(members(1)),
+        membership: Arc::new(members(1).with_incarnations([(1, life)])),
         membership_at: LogId::new(Term::new(1), LogIndex::new(1)),
     };
     let mut sink = cluster.disks[&1].open().snapshots.create(&header).unwrap();

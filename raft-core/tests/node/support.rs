@@ -121,7 +121,29 @@ impl Cluster {
         for id in 1..=size {
             cluster.start_node(id).await;
         }
+        if size > 1 {
+            cluster.founded().await;
+        }
         cluster
+    }
+
+    /// Waits until every node knows that all have met: before, the group cannot lose any of those
+    /// who founded it.
+    async fn founded(&self) {
+        for member in self.members.values() {
+            let mut events = member.node.events();
+            let status = member.node.status().await.unwrap();
+            if has_met_all(&status.raft.membership) {
+                continue;
+            }
+            event(&mut events, |event| match event {
+                NodeEvent::MembershipChanged { membership, .. } if has_met_all(membership) => {
+                    Some(())
+                }
+                _ => None,
+            })
+            .await;
+        }
     }
 
     /// Starts a node on its disk.
@@ -194,6 +216,10 @@ impl Cluster {
             soon(applied).await.unwrap();
         }
     }
+}
+
+fn has_met_all(membership: &Membership) -> bool {
+    membership.unrecorded().next().is_none()
 }
 
 /// Voters 1 to `size`.

@@ -149,6 +149,9 @@ impl Cluster {
                 self.see(format!("{node}: membership of {at} is settled"));
             }
             Effect::TransferEnded(outcome) => self.see(print::transfer(node, outcome)),
+            Effect::Displaced { by } => {
+                self.see(format!("{node}: abstains, for its life {by} has the vote"));
+            }
             Effect::Dropped(nonsense) => {
                 self.see(format!("{node}: drops {}", print::nonsense(&nonsense)));
             }

@@ -5,7 +5,7 @@
 //!
 //! | command | what happens |
 //! |---|---|
-//! | `nodes 1..3 [priority=1:50,2:0] [disk=instant] [machine=slow\|durable] [reader=slow] [snapshots=fail] [FIELD=NUMBER]` | begins a new world: creates the group and starts it; fields are those of the configuration |
+//! | `nodes 1..3 [lives=unknown] [priority=1:50,2:0] [disk=instant] [machine=slow\|durable] [reader=slow] [snapshots=fail] [FIELD=NUMBER]` | begins a new world: creates the group and starts it, by default as if each had met the others; fields are those of the configuration |
 //! | `load 1 terms=1,1,4 [term=5] [vote=2]` | starts node 1 anew on a log with entries of these terms, or on an empty disk (`terms=none`) |
 //! | `campaign 1`, `elect 1` | asks node 1 for an election; and lets it win |
 //! | `propose 1 a b` | proposes commands at node 1 |
@@ -25,6 +25,7 @@
 //! | `pause 300ms` | time passes, and nobody notices before the end: the processes stood still |
 //! | `run 300ms` | time passes, everything arrives at once; heartbeats and losses are not shown |
 //! | `crash 1 [keep=1] [torn]` | power loss; `keep` writes had become durable, of the next one, if torn, term and vote |
+//! | `wipe 1 [joins]` | node 1 lost its disk, and starts with the initial membership, or without any |
 //! | `restart 1` | starts node 1 on what its disk holds |
 //! | `partition 1\|2,3`, `heal` | cuts the network, joins it |
 //! | `cut 1,2 3` | loses what nodes 1 and 2 send to node 3, until `heal` |
@@ -33,7 +34,7 @@
 //! | `spoil 1` | from now on the newest snapshot of node 1 cannot be read |
 //! | `outcome 1 to=3 term=2 [last=7.2]` | tells node 1 that a snapshot of that term arrived, or did not |
 //! | `inject vote from=3 to=1 term=1 last=4.1` | delivers a message that nobody sent; a `snapshot` is the newest of its sender |
-//! | `status [1,2]`, `log 1`, `state 1`, `members 1`, `messages` | shows what its name says |
+//! | `status [1,2]`, `log 1`, `state 1`, `members 1`, `lives 1`, `messages` | shows what its name says |
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -185,6 +186,11 @@ impl Teller {
                 let log = world.member(node).disk.with_queue().log;
                 world.see(format!("{node}: {}", print::contents(&log)));
             }),
+            "wipe" => self.wipe(command),
+            "lives" => self.each(command, |world, node| {
+                let shown = world.raft(node).map(|raft| print::lives(&raft.status()));
+                world.see(format!("{node}: {}", shown.unwrap_or("down".to_owned())));
+            }),
             "members" => self.each(command, |world, node| {
                 let shown = world.raft(node).map(|raft| print::members(&raft.status()));
                 world.see(format!("{node}: {}", shown.unwrap_or("down".to_owned())));
@@ -220,6 +226,7 @@ impl Teller {
         self.cluster = Cluster::default();
         let world = &mut self.cluster;
         let mut wanted = Vec::new();
+        let mut is_founded = true;
         for (key, value) in &command.pairs {
             match (*key, *value) {
                 ("disk", "instant") => world.instant_disk = true,
@@ -228,6 +235,7 @@ impl Teller {
                 ("snapshots", "fail") => world.no_snapshots = true,
                 ("machine", "durable") => world.durable_machine = true,
                 ("priority", list) => wanted = priorities(list),
+                ("lives", "unknown") => is_founded = false,
                 (field, value) => configure(&mut world.config, field, value),
             }
         }
@@ -236,6 +244,9 @@ impl Teller {
         let mut membership = Membership::of_voters(voters).unwrap();
         for (node, priority) in wanted {
             membership = membership.with_priority(node, priority).unwrap();
+        }
+        if is_founded {
+            membership = membership.with_incarnations(nodes.iter().map(|id| (*id, id.get())));
         }
         for node in nodes {
             let mut member = Member::new(node, &[1], &membership);
@@ -376,6 +387,22 @@ impl Teller {
             true => format!("{node}: crashes"),
             false => format!("{node}: crashes and loses {}", lost.join("; ")),
         });
+    }
+
+    /// A node that has lost its disk starts under its old name, with the initial membership or, as
+    /// one that joins, without.
+    fn wipe(&mut self, command: &Command<'_>) {
+        let node = command.node();
+        let world = &mut self.cluster;
+        let wipes = world.members.get(&node).map_or(0, |member| member.wipes);
+        let membership = world.membership.as_ref().expect("nodes come first");
+        let joins = command.words.contains(&"joins");
+        let terms: &[u64] = if joins { &[] } else { &[1] };
+        let mut member = Member::new(node, terms, membership);
+        member.wipes = wipes + 1;
+        member.start(world.config.clone(), world.now);
+        world.members.insert(node, member);
+        status(world, node);
     }
 
     /// Does something at each node of the list, or at every node if there is none.

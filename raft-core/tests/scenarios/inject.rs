@@ -1,7 +1,7 @@
 //! Messages that nobody sent: what old, lying or broken nodes might say.
 
 use raft_core::entry::Entry;
-use raft_core::id::{GroupId, LogIndex, NodeId, Term};
+use raft_core::id::{GroupId, Incarnation, LogIndex, NodeId, Term};
 use raft_core::message::{Body, Message, ReadId, Round};
 
 use super::cluster::Cluster;
@@ -65,6 +65,7 @@ fn message(command: &Command<'_>, world: &Cluster) -> Message {
     Message {
         group: command.number("group").map_or(GROUP, GroupId::new),
         from: NodeId::new(number("from")),
+        incarnation: Incarnation::new(command.number("life").unwrap_or(number("from"))),
         to: NodeId::new(number("to")),
         term: Term::new(number("term")),
         body,

@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 use raft_core::config::Config;
 use raft_core::consensus::{Event, Raft, Reader, Recovery, Sequence, Setup};
 use raft_core::entry::{Entry, Payload, Sealed};
-use raft_core::id::{ChainLink, GroupId, LogIndex, NodeId, Term};
+use raft_core::id::{ChainLink, GroupId, Incarnation, LogIndex, NodeId, Term};
 use raft_core::membership::Membership;
 use raft_core::time::{ClusterTime, Timestamp};
 
@@ -20,6 +20,8 @@ pub(crate) const GROUP: GroupId = GroupId::new(0);
 pub(crate) struct Member {
     /// Its name.
     pub(crate) id: NodeId,
+    /// How often it has lost its disk.
+    pub(crate) wipes: u64,
     /// The core, while it runs.
     pub(crate) raft: Option<Raft>,
     /// What survives a crash.
@@ -50,6 +52,7 @@ impl Member {
         }
         Self {
             id,
+            wipes: 0,
             raft: None,
             disk,
             machine: Machine::default(),
@@ -59,6 +62,11 @@ impl Member {
             fetched: VecDeque::new(),
             committed: LogIndex::ZERO,
         }
+    }
+
+    /// Which life this is: in the first it is called as the node, in the others by another number.
+    pub(crate) fn incarnation(&self) -> Incarnation {
+        Incarnation::new(self.id.get() + 10 * self.wipes)
     }
 
     /// Starts from what the disk holds, as the shell does.
@@ -90,6 +98,7 @@ impl Member {
         }
         let setup = Setup {
             id: self.id,
+            incarnation: self.incarnation(),
             group: GROUP,
             config,
             seed: self.id.get(),

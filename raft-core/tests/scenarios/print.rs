@@ -1,7 +1,8 @@
 //! How the stories show what happens.
 
 use raft_core::consensus::{
-    ChangeRefusal, IndexRange, Nonsense, RaftStatus, Refusal, Standing, TransferError, Write,
+    ChangeRefusal, IndexRange, Nonsense, PeerStatus, RaftStatus, Refusal, Standing, TransferError,
+    Write,
 };
 use raft_core::entry::Entry;
 use raft_core::id::{LogId, NodeId, Term};
@@ -231,6 +232,27 @@ pub(crate) fn status(status: &RaftStatus, disk: &Disk) -> String {
     )
 }
 
+/// Which life of each voter is written down.
+pub(crate) fn lives(status: &RaftStatus) -> String {
+    let members = status.membership.members().iter();
+    let lives: Vec<String> = members
+        .filter(|(id, _)| status.membership.is_voter(**id))
+        .map(|(id, member)| match member.incarnation {
+            Some(life) => format!("{id} is {life}"),
+            None => format!("{id} is unknown"),
+        })
+        .collect();
+    let at = status.membership_at;
+    let own = match status.displaced_by {
+        Some(by) => format!(
+            "; it abstains, for it is {} and not {by}",
+            status.incarnation
+        ),
+        None => String::new(),
+    };
+    format!("membership of {at}: {}{own}", lives.join(", "))
+}
+
 /// The membership in force, where it stands in the log, and where everybody is reached.
 pub(crate) fn members(status: &RaftStatus) -> String {
     let members = status.membership.members().iter();
@@ -250,12 +272,16 @@ fn peers(status: &RaftStatus) -> String {
     if status.peers.is_empty() {
         return String::new();
     }
+    let silent = |peer: &PeerStatus| match status.membership.is_voter(peer.id) && !peer.counts {
+        true => " uncounted",
+        false => "",
+    };
     let peers: Vec<String> = status
         .peers
         .iter()
         .map(|peer| match peer.state {
-            "replicate" => format!("{}:{}", peer.id, peer.matched),
-            state => format!("{}:{} {state}", peer.id, peer.matched),
+            "replicate" => format!("{}:{}{}", peer.id, peer.matched, silent(peer)),
+            state => format!("{}:{} {state}{}", peer.id, peer.matched, silent(peer)),
         })
         .collect();
     format!(" matched={{{}}}", peers.join(", "))

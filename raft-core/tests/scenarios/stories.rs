@@ -241,6 +241,17 @@ stories! {
         who_joins_endangers_nobody
     }
 
+    incarnations {
+        a_former_self_acknowledges_nothing
+        a_founder_may_lose_who_elected_it
+        a_late_founder_is_met_and_counts
+        a_wiped_voter_abstains
+        a_wiped_voter_confirms_nobody
+        a_wiped_voter_gives_away_nothing
+        an_unmet_member_elects_nobody
+        another_leader_writes_down_whom_it_meets
+    }
+
     transfer {
         a_change_waits_for_a_transfer
         a_late_order_does_no_harm

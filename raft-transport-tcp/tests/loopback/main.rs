@@ -207,6 +207,7 @@ fn message(from: u64, to: NodeId, body: Body) -> Message {
     Message {
         group: GroupId::new(0),
         from: NodeId::new(from),
+        incarnation: Incarnation::new(from),
         to,
         term: Term::new(1),
         body,
