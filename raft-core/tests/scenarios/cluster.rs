@@ -149,9 +149,7 @@ impl Cluster {
                 self.see(format!("{node}: membership of {at} is settled"));
             }
             Effect::TransferEnded(outcome) => self.see(print::transfer(node, outcome)),
-            Effect::Displaced { by } => {
-                self.see(format!("{node}: abstains, for its life {by} has the vote"));
-            }
+            Effect::Displaced { by } => self.see(print::displaced(node, by)),
             Effect::Dropped(nonsense) => {
                 self.see(format!("{node}: drops {}", print::nonsense(&nonsense)));
             }

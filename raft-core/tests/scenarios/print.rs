@@ -5,7 +5,7 @@ use raft_core::consensus::{
     Write,
 };
 use raft_core::entry::Entry;
-use raft_core::id::{LogId, NodeId, Term};
+use raft_core::id::{Incarnation, LogId, NodeId, Term};
 use raft_core::membership::Priority;
 use raft_core::message::{Body, Message, ReadId};
 
@@ -230,6 +230,11 @@ pub(crate) fn status(status: &RaftStatus, disk: &Disk) -> String {
         status.applied,
         peers(status),
     )
+}
+
+/// A node that is not what it was.
+pub(crate) fn displaced(node: NodeId, by: Incarnation) -> String {
+    format!("{node}: abstains, for its life {by} has the vote")
 }
 
 /// Which life of each voter is written down.
