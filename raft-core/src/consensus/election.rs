@@ -195,7 +195,7 @@ impl Raft {
         let Role::Candidate(ballot) = &mut self.role else {
             // It comes too late to elect, and tells who gives it.
             return self.answered(from, None, |leader, shared| {
-                leader.drive_change(shared, out)
+                leader.drive_change(shared, out);
             });
         };
         let granted = granted || mutant(Mutant::RefusalsCountAsVotes);

@@ -150,13 +150,15 @@ impl Raft {
     /// Leads the term of our candidacy, and begins with an entry of it: by committing that, a
     /// leader commits all it inherited (thesis §3.6.2, §6.4).
     pub(super) fn become_leader(&mut self, out: &mut Effects) {
-        let Role::Candidate(ballot) = &self.role else {
-            panic!(
-                "only a candidate becomes leader, not a {}",
-                self.role.name().as_str()
-            );
+        assert!(
+            matches!(self.role, Role::Candidate(_)),
+            "only a candidate becomes leader, not a {}",
+            self.role.name().as_str()
+        );
+        let voters = match &self.role {
+            Role::Candidate(ballot) => ballot.granted.clone(),
+            Role::Follower(_) | Role::PreCandidate(_) | Role::Leader(_) => BTreeMap::new(),
         };
-        let voters = ballot.granted.clone();
         self.shared.timers.stop(Timer::Election);
         self.shared.note_leader(self.shared.id);
         self.shared.resolve_transfer(self.shared.id, out);

@@ -12,7 +12,7 @@ use crate::change::MembershipChange;
 use crate::config::Config;
 use crate::consensus::{Effect, Effects, Event, IndexRange, Raft, Reader, Setup, To, Write};
 use crate::entry::{Entry, Sealed};
-use crate::id::{GroupId, LogIndex, NodeId, Term};
+use crate::id::{GroupId, Incarnation, LogIndex, NodeId, Term};
 use crate::membership::Membership;
 use crate::message::{Body, Message};
 use crate::sim::check::{Broken, Checks, Held, broken};
@@ -111,6 +111,7 @@ impl Node {
         })?;
         let setup = Setup {
             id,
+            incarnation: Incarnation::new(id.get()),
             group: GroupId::default(),
             config: config.clone(),
             seed: 0,
@@ -328,6 +329,7 @@ impl Turn {
             | Effect::MembershipChanged { .. }
             | Effect::ChangeAnswered(_)
             | Effect::MembershipSettled { .. }
+            | Effect::Displaced { .. }
             | Effect::TransferEnded(_) => Ok(()),
         }
     }

@@ -354,6 +354,9 @@ const fn role_of(role: RoleName) -> &'static str {
 fn first_log(bounds: &Bounds) -> Vec<Entry> {
     let voters = (0..bounds.nodes).map(|place| (node_at(place), address(place)));
     let membership = Membership::of_voters(voters).unwrap_or_else(|_| Membership::nobody());
+    // All have met: no disk is lost here, and to meet takes steps.
+    let lives = (0..bounds.nodes).map(|place| (node_at(place), node_at(place).get()));
+    let membership = membership.with_incarnations(lives);
     let payload = Payload::membership(membership);
     let entry = payload.map(|payload| {
         let sealed = Sealed::new(payload);
