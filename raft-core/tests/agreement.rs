@@ -5,7 +5,7 @@ use raft_core::HardState;
 use raft_core::config::Config;
 use raft_core::consensus::{Effect, Effects, Event, Raft, Recovery, RoleName, Setup};
 use raft_core::entry::{Entry, Payload, Sealed};
-use raft_core::id::{ChainLink, GroupId, LogId, LogIndex, NodeId, Term};
+use raft_core::id::{ChainLink, GroupId, Incarnation, LogId, LogIndex, NodeId, Term};
 use raft_core::membership::Membership;
 use raft_core::message::{Body, Message, Round};
 use raft_core::time::{ClusterTime, Timestamp};
@@ -26,6 +26,7 @@ fn core(id: NodeId, runs: &[Run]) -> Raft {
     let config = Config::default();
     let members = (1..=3).map(|id| (id, format!("{id}")));
     let membership = Membership::of_voters(members).expect("three voters");
+    let membership = membership.with_incarnations((1..=3).map(|id| (id, id)));
     let hard_state = HardState {
         term: TERM,
         vote: None,
@@ -44,6 +45,7 @@ fn core(id: NodeId, runs: &[Run]) -> Raft {
     }
     let setup = Setup {
         id,
+        incarnation: Incarnation::new(id.get()),
         group: GroupId::default(),
         config,
         seed: id.get(),
@@ -79,6 +81,7 @@ fn message(from: NodeId, term: Term, body: Body) -> Event {
     Event::Received(Message {
         group: GroupId::default(),
         from,
+        incarnation: Incarnation::new(from.get()),
         to: LEADER,
         term,
         body,
