@@ -33,6 +33,34 @@ pub struct SnapshotMeta {
     pub checksum: u32,
 }
 
+/// How much of a snapshot's bytes is there, counted from the first.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Kept {
+    /// So many bytes.
+    pub size: u64,
+    /// crc32c of those bytes.
+    pub checksum: u32,
+}
+
+impl Kept {
+    /// Not a byte.
+    pub const NOTHING: Self = Self {
+        size: 0,
+        checksum: 0,
+    };
+
+    /// The next bytes are there too.
+    pub fn add(&mut self, bytes: &[u8]) {
+        self.checksum = crc32c::crc32c_append(self.checksum, bytes);
+        self.size += bytes.len() as u64;
+    }
+
+    /// Whether this is all of `meta`, and as announced.
+    pub fn is_all_of(self, meta: &SnapshotMeta) -> bool {
+        (self.size, self.checksum) == (meta.size, meta.checksum)
+    }
+}
+
 impl SnapshotMeta {
     /// Whether the leader of `term` can have such a snapshot: it is of entries that are no newer
     /// than the term, and its membership is among them.

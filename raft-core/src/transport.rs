@@ -1,17 +1,24 @@
 //! The contract of a transport, and the inbox through which it reaches the node.
 
+mod incoming;
+mod outgoing;
+
+pub use incoming::{IncomingSnapshot, SnapshotIntake};
+pub use outgoing::{OutboundSnapshot, SnapshotPart, SnapshotParts};
+
 use std::fmt;
-use std::io::{self, Read, Write};
+use std::io;
 use std::sync::Arc;
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 
+use self::incoming::Horizon;
 use crate::hard_state::Identity;
-use crate::id::{LogId, NodeId, Term};
+use crate::id::{LogId, LogIndex, NodeId, Term};
 use crate::membership::Peer;
 use crate::message::Message;
 use crate::snapshot::SnapshotMeta;
-use crate::store::{SnapshotSink, SnapshotStore, StoreError};
+use crate::store::SnapshotStore;
 
 /// Carries messages between nodes.
 ///
@@ -36,27 +43,25 @@ pub trait Transport: Send + Sync + 'static {
     fn send(&self, to: &Peer, message: Message);
 
     /// Streams a snapshot to `to` on a lane of its own, on a thread that may block. The outcome is
-    /// told to [`Inbox::snapshot_sent`]: success means that the receiver has it durably.
+    /// told to [`Inbox::snapshot_sent`]: success means that the receiver has it durably, or all that
+    /// it contains. Each time the receiver confirms more of it, [`Inbox::snapshot_progressed`] is
+    /// told. A receiver that has part of it already is sent the rest.
     fn send_snapshot(&self, to: &Peer, snapshot: OutboundSnapshot);
 
     /// Stops listening, closes every connection and ends every task. Idempotent. Later sends do
     /// nothing.
     fn stop(&self);
 
+    /// The largest message that it carries, as [`Message::bytes`] counts; `None` for any size. A node
+    /// whose entries may be larger does not start.
+    fn message_bytes_max(&self) -> Option<usize> {
+        None
+    }
+
     /// Where it listens, if anywhere.
     fn local_address(&self) -> Option<String> {
         None
     }
-}
-
-/// A snapshot on its way out.
-pub struct OutboundSnapshot {
-    /// The leader's term.
-    pub term: Term,
-    /// What is sent.
-    pub meta: SnapshotMeta,
-    /// Its bytes, `meta.size` of them.
-    pub data: Box<dyn Read + Send>,
 }
 
 /// Where a transport delivers. Cloning gives another handle to the same inbox.
@@ -67,6 +72,7 @@ pub struct Inbox {
     bulk_bytes: Arc<Semaphore>,
     bulk_bytes_max: u32,
     snapshots: Arc<dyn SnapshotStore>,
+    horizon: Arc<Horizon>,
 }
 
 /// The node's end of an [`Inbox`].
@@ -95,6 +101,13 @@ pub enum Inbound {
         /// What arrived.
         meta: SnapshotMeta,
     },
+    /// The receiver of a snapshot has more of it than before.
+    SnapshotProgressed {
+        /// The receiver.
+        to: NodeId,
+        /// The term in which it is sent.
+        term: Term,
+    },
     /// A snapshot was sent, and is durable at the receiver, or was not.
     SnapshotSent {
         /// The receiver.
@@ -113,17 +126,6 @@ pub enum Inbound {
 #[error("the node has stopped")]
 pub struct Stopped;
 
-/// Takes in one snapshot, then tells the node.
-pub struct IncomingSnapshot {
-    from: NodeId,
-    term: Term,
-    expected: SnapshotMeta,
-    sink: Box<dyn SnapshotSink>,
-    size: u64,
-    checksum: u32,
-    control: mpsc::Sender<Inbound>,
-}
-
 const CONTROL_MESSAGES_MAX: usize = 16_384;
 const BULK_MESSAGES_MAX: usize = 4_096;
 
@@ -140,6 +142,7 @@ impl Inbox {
             bulk_bytes,
             bulk_bytes_max: bytes_max,
             snapshots,
+            horizon: Arc::default(),
         };
         (
             inbox,
@@ -192,6 +195,17 @@ impl Inbox {
         let _ = self.control.try_send(Inbound::Unreachable(peer));
     }
 
+    /// Says that the receiver of a snapshot has confirmed more of it: it lives, and the stream moves.
+    pub fn snapshot_progressed(&self, to: NodeId, term: Term) {
+        // A full lane loses this; the next one says the same.
+        let _ = self.control.try_send(Inbound::SnapshotProgressed { to, term });
+    }
+
+    /// Says how far the node is, so that snapshots that it does not need are not taken in.
+    pub fn node_is_at(&self, term: Term, committed: LogIndex) {
+        self.horizon.set(term, committed);
+    }
+
     /// Says how sending a snapshot in `term` ended. Waits for room, so that the outcome is never lost.
     ///
     /// # Errors
@@ -212,36 +226,6 @@ impl Inbox {
         self.control.send(sent).await.map_err(|_| Stopped)
     }
 
-    /// Begins to take in a snapshot. May block.
-    ///
-    /// # Errors
-    /// [`StoreError`] if no snapshot can be written, or the sender cannot have such a one.
-    pub fn receive_snapshot(
-        &self,
-        from: NodeId,
-        term: Term,
-        meta: SnapshotMeta,
-    ) -> Result<IncomingSnapshot, StoreError> {
-        // Checked before it is in the store, where the next start would take it for the truth.
-        if !meta.is_possible_in(term) {
-            return Err(StoreError::Misuse {
-                place: format!("node {from}"),
-                detail: format!("{meta} cannot exist in term {term}"),
-            });
-        }
-        let sink = self.snapshots.create(&meta.header)?;
-        let control = self.control.clone();
-        Ok(IncomingSnapshot {
-            from,
-            term,
-            expected: meta,
-            sink,
-            size: 0,
-            checksum: 0,
-            control,
-        })
-    }
-
     fn permits(&self, message: &Message) -> u32 {
         // A message larger than the whole inbox passes alone (RULE 5).
         u32::try_from(message.bytes())
@@ -250,75 +234,8 @@ impl Inbox {
     }
 }
 
-impl IncomingSnapshot {
-    /// Verifies size and checksum, makes the snapshot durable, and tells the node. May block.
-    /// Dropping an unfinished snapshot removes what arrived of it.
-    ///
-    /// # Errors
-    /// `InvalidData` if the bytes are not those that were announced; the store's error otherwise.
-    pub fn finish(self) -> io::Result<()> {
-        let Self {
-            from,
-            term,
-            expected,
-            sink,
-            size,
-            checksum,
-            control,
-        } = self;
-        if (size, checksum) != (expected.size, expected.checksum) {
-            return Err(io::Error::new(
-                io::ErrorKind::InvalidData,
-                format!("{expected} arrived as {size} bytes with checksum {checksum:08x}"),
-            ));
-        }
-        let meta = sink.finish().map_err(io::Error::other)?;
-        let received = Inbound::SnapshotReceived { from, term, meta };
-        control.blocking_send(received).map_err(io::Error::other)
-    }
-}
-
-impl Write for IncomingSnapshot {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        if self.size + bytes.len() as u64 > self.expected.size {
-            return Err(io::Error::new(
-                io::ErrorKind::InvalidData,
-                format!("more bytes than the {} announced", self.expected.size),
-            ));
-        }
-        let written = self.sink.write(bytes)?;
-        let (taken, _) = bytes.split_at(written);
-        self.checksum = crc32c::crc32c_append(self.checksum, taken);
-        self.size += written as u64;
-        Ok(written)
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        self.sink.flush()
-    }
-}
-
 impl fmt::Debug for Inbox {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Inbox").finish_non_exhaustive()
-    }
-}
-
-impl fmt::Debug for IncomingSnapshot {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("IncomingSnapshot")
-            .field("from", &self.from)
-            .field("expected", &self.expected)
-            .field("size", &self.size)
-            .finish_non_exhaustive()
-    }
-}
-
-impl fmt::Debug for OutboundSnapshot {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("OutboundSnapshot")
-            .field("term", &self.term)
-            .field("meta", &self.meta)
-            .finish_non_exhaustive()
     }
 }

@@ -16,7 +16,7 @@ use raft_core::id::{
 };
 use raft_core::membership::Membership;
 use raft_core::message::{Body, Message, ReadId, Round};
-use raft_core::snapshot::{SnapshotHeader, SnapshotMeta};
+use raft_core::snapshot::{Kept, SnapshotHeader, SnapshotMeta};
 use raft_core::time::ClusterTime;
 use raft_core::wire::{
     Frame, FrameLimits, Hello, Lane, OutBuffer, Refusal, RefusalReason, SnapshotChunk,
@@ -181,7 +181,12 @@ fn message_frames_keep_their_format() {
 fn handshake_and_snapshot_frames_keep_their_format() {
     let group = GroupId::new(7);
     let refusal = Refusal::new(RefusalReason::WrongCluster, "not you");
+    let kept = Kept {
+        size: 2,
+        checksum: crc32c::crc32c(b"st"),
+    };
     let chunk = SnapshotChunk {
+        offer: offer().mark(),
         offset: 2,
         data: Bytes::from_static(b"ate"),
     };
@@ -207,6 +212,10 @@ fn handshake_and_snapshot_frames_keep_their_format() {
             "snapshot failed",
             bytes_of(|out| out.put_snapshot_outcome(group, &failed).unwrap()),
         ),
+        (
+            "snapshot kept",
+            bytes_of(|out| out.put_snapshot_kept(group, kept).unwrap()),
+        ),
     ];
     let limits = FrameLimits::of_tail(1 << 20);
     let frames: Vec<Frame> = cases
@@ -219,6 +228,7 @@ fn handshake_and_snapshot_frames_keep_their_format() {
     assert_eq!(frames[4].snapshot_chunk().unwrap(), chunk);
     assert_eq!(frames[6].snapshot_outcome().unwrap(), Ok(()));
     assert_eq!(frames[7].snapshot_outcome().unwrap(), failed);
+    assert_eq!(frames[8].snapshot_kept().unwrap(), kept);
     compare(
         "connection.hex",
         &cases

@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use raft_core::Identity;
 use raft_core::id::{
-    ClusterId, GroupId, Incarnation, LogId, LogIndex, NodeId, RecoveryEpoch, Term,
+    ChainLink, ClusterId, GroupId, Incarnation, LogId, LogIndex, NodeId, RecoveryEpoch, Term,
 };
 use raft_core::membership::{Membership, Peer};
 use raft_core::memory::{MemoryStores, Network, NetworkTransport};
@@ -60,8 +60,13 @@ impl End {
     }
 
     async fn next(&mut self) -> Inbound {
-        let wait = tokio::time::timeout(Duration::from_secs(20), self.receiver.control.recv());
-        wait.await.expect("nothing arrived").expect("inbox closed")
+        loop {
+            let wait = tokio::time::timeout(Duration::from_secs(20), self.receiver.control.recv());
+            let next = wait.await.expect("nothing arrived").expect("inbox closed");
+            if !matches!(next, Inbound::SnapshotProgressed { .. }) {
+                return next;
+            }
+        }
     }
 
     async fn next_message(&mut self) -> Message {
@@ -95,7 +100,10 @@ fn heartbeat(from: u64, to: u64, round: u64) -> Message {
 
 fn header() -> SnapshotHeader {
     SnapshotHeader {
-        last: Default::default(),
+        last: ChainLink {
+            id: LogId::new(Term::new(1), LogIndex::new(5)),
+            checksum: 7,
+        },
         time: Default::default(),
         membership: Arc::new(Membership::of_voters([(1, "a")]).unwrap()),
         membership_at: LogId::ORIGIN,
@@ -114,7 +122,7 @@ fn outbound(bytes: &[u8]) -> OutboundSnapshot {
     OutboundSnapshot {
         term: Term::new(1),
         meta: meta_of(header(), bytes),
-        data: Box::new(std::io::Cursor::new(bytes.to_vec())),
+        data: Box::new(std::io::Cursor::new(bytes::Bytes::copy_from_slice(bytes))),
     }
 }
 

@@ -155,7 +155,7 @@ proptest! {
             let frame = Frame::decode(&sealed(kind, &noise), LIMITS).unwrap();
             let _ = (frame.message().is_ok(), frame.hello().is_ok(), frame.refusal().is_ok());
             let _ = (frame.snapshot_offer().is_ok(), frame.snapshot_chunk().is_ok());
-            let _ = frame.snapshot_outcome().is_ok();
+            let _ = (frame.snapshot_outcome().is_ok(), frame.snapshot_kept().is_ok());
         }
     }
 }
@@ -216,8 +216,15 @@ fn every_truncation_and_every_flipped_byte_is_an_error() {
     out.put_refusal(group, &Refusal::new(RefusalReason::WrongNode, "who?"));
     frames.push(drain(&mut out));
     let data = Bytes::from_static(b"state");
-    out.put_snapshot_chunk(group, SnapshotChunk { offset: 0, data })
-        .unwrap();
+    out.put_snapshot_chunk(
+        group,
+        SnapshotChunk {
+            offer: 1,
+            offset: 0,
+            data,
+        },
+    )
+    .unwrap();
     frames.push(drain(&mut out));
     let is_refused = |bytes: &[u8]| match Frame::decode(bytes, LIMITS) {
         Err(_) => true,

@@ -45,9 +45,19 @@ pub struct TransportConfig {
     /// A snapshot travels in chunks of this size. Default 256 KiB: large enough to be cheap, small
     /// enough not to hold up heartbeats on the same thread.
     pub snapshot_chunk_bytes: u32,
+    /// Bytes of snapshots that are sent in a second, all receivers together. Default none: as fast as
+    /// the network takes them. At least 1,024. Heartbeats and entries have connections of their own
+    /// and do not count, but they share the network: set it where snapshots would fill that.
+    pub snapshot_bytes_per_second: Option<u64>,
+    /// Snapshots that are sent at once, and, counted apart, received at once. Default 8. More wait
+    /// their turn here, and are refused there and tried again.
+    pub snapshot_streams_max: usize,
     /// Connections from others. Default 256. More are refused.
     pub inbound_connections_max: usize,
 }
+
+/// A slower stream would look dead.
+const SNAPSHOT_RATE_MIN: u64 = 1_024;
 
 /// No build sends, or takes, larger chunks of a snapshot.
 pub(crate) const SNAPSHOT_CHUNK_BYTES_LIMIT: u32 = 16 << 20;
@@ -67,6 +77,8 @@ impl Default for TransportConfig {
             queue_messages_max: 4_096,
             queue_bytes_max: 32 << 20,
             snapshot_chunk_bytes: 256 << 10,
+            snapshot_bytes_per_second: None,
+            snapshot_streams_max: 8,
             inbound_connections_max: 256,
         }
     }
@@ -78,7 +90,8 @@ impl TransportConfig {
     /// # Errors
     /// A sentence that names the field, its value and what to set.
     pub fn validate(&self) -> Result<(), String> {
-        let at_least_one: [(&str, u64); 9] = [
+        let at_least_one: [(&str, u64); 10] = [
+            ("snapshot_streams_max", self.snapshot_streams_max as u64),
             ("connect_timeout_ms", self.connect_timeout_ms),
             ("handshake_timeout_ms", self.handshake_timeout_ms),
             ("backoff_min_ms", self.backoff_min_ms),
@@ -124,7 +137,25 @@ impl TransportConfig {
                 self.snapshot_chunk_bytes
             ));
         }
+        if let Some(rate) = self.snapshot_bytes_per_second
+            && rate < SNAPSHOT_RATE_MIN
+        {
+            return Err(format!(
+                "snapshot_bytes_per_second ({rate}) must be at least {SNAPSHOT_RATE_MIN}, or none for no \
+                 limit"
+            ));
+        }
         Ok(())
+    }
+
+    /// With a limit, chunks are small enough for several to pass in a second, so that the receiver
+    /// never takes a slow stream for a dead one.
+    pub(crate) fn paced_chunk_bytes(&self) -> u32 {
+        let slow = self.snapshot_bytes_per_second.unwrap_or(u64::MAX) / 8;
+        let slow = slow.max(SNAPSHOT_RATE_MIN / 8);
+        u32::try_from(slow).map_or(self.snapshot_chunk_bytes, |slow| {
+            slow.min(self.snapshot_chunk_bytes)
+        })
     }
 
     pub(crate) fn connect_timeout(&self) -> Duration {
@@ -173,6 +204,21 @@ mod tests {
         };
         let error = config.validate().unwrap_err();
         assert!(error.contains("twice keepalive_ms (10000)"), "{error}");
+    }
+
+    #[test]
+    fn a_slow_stream_has_small_chunks() {
+        let chunk = |rate| {
+            let config = TransportConfig {
+                snapshot_bytes_per_second: rate,
+                ..TransportConfig::default()
+            };
+            config.validate().map(|()| config.paced_chunk_bytes())
+        };
+        assert_eq!(chunk(None), Ok(256 << 10));
+        assert_eq!(chunk(Some(1 << 40)), Ok(256 << 10));
+        assert_eq!(chunk(Some(8_000)), Ok(1_000));
+        assert!(chunk(Some(0)).unwrap_err().contains("at least 1024"));
     }
 
     #[test]

@@ -14,6 +14,7 @@ use crate::callers::CallersAddresses;
 use crate::config::TransportConfig;
 use crate::connection::{Connection, LinkError, Progress};
 use crate::handshake;
+use crate::pace::SnapshotStreams;
 use crate::stats::Counters;
 use crate::streams::{ByteStream, Established, Proof, Streams};
 use crate::tasks::Tasks;
@@ -30,6 +31,7 @@ pub(crate) struct Context {
     pub(crate) inbox: Inbox,
     pub(crate) counters: Arc<Counters>,
     pub(crate) tasks: Tasks,
+    pub(crate) snapshots: SnapshotStreams,
 }
 
 impl Context {

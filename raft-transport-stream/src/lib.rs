@@ -20,6 +20,11 @@
 //! When a stream breaks, the node is told, and the next message dials again, after a pause that
 //! grows with every failure.
 //!
+//! **Snapshots.** Each travels on a stream of its own, in chunks with offset and checksum. A receiver
+//! that has part of it already, from a stream that broke or from before a restart, is sent the rest.
+//! They can be [slowed down](TransportConfig::snapshot_bytes_per_second), and only
+//! [so many](TransportConfig::snapshot_streams_max) are under way at once.
+//!
 //! **Tasks.** Everything runs as tasks on the runtime on which the node started the transport; only
 //! the bytes of snapshots are read and written on threads that may block.
 
@@ -30,6 +35,7 @@ mod context;
 mod dialer;
 mod handshake;
 mod listener;
+mod pace;
 mod queue;
 mod snapshot_receive;
 mod snapshot_send;

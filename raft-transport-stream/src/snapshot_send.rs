@@ -1,11 +1,12 @@
 //! A snapshot on its way out: read on a thread of its own, written on a connection of its own.
 
-use std::io::{self, Read};
+use std::io;
 use std::sync::Arc;
 
-use bytes::Bytes;
+use raft_core::id::Term;
 use raft_core::membership::Peer;
-use raft_core::transport::OutboundSnapshot;
+use raft_core::snapshot::Kept;
+use raft_core::transport::{OutboundSnapshot, SnapshotPart};
 use raft_core::wire::{Frame, FrameKind, FrameLimits, Lane, SnapshotChunk, SnapshotOffer};
 use tokio::sync::mpsc;
 use tokio::time::timeout;
@@ -14,8 +15,26 @@ use crate::connection::{Connection, LinkError, Progress};
 use crate::context::Context;
 use crate::listener::unexpected;
 
-/// Chunks that are read ahead of the connection.
-const CHUNKS_AHEAD: usize = 4;
+/// Parts that are read ahead of the connection.
+const PARTS_AHEAD: usize = 4;
+
+/// What the receiver says.
+enum Answer {
+    /// So much of it is there.
+    Kept(Kept),
+    /// The transfer is over.
+    Ended(Result<(), LinkError>),
+}
+
+/// One snapshot being sent.
+struct Sending<'a, 'b> {
+    context: &'a Context,
+    to: &'a Peer,
+    link: &'a mut Connection<'b>,
+    term: Term,
+    /// What the receiver has confirmed.
+    confirmed: u64,
+}
 
 /// Sends a snapshot and tells the node how that ended.
 pub(crate) async fn send(context: Arc<Context>, to: Peer, snapshot: OutboundSnapshot) {
@@ -37,17 +56,26 @@ pub(crate) async fn send(context: Arc<Context>, to: Peer, snapshot: OutboundSnap
 }
 
 async fn stream(context: &Context, to: &Peer, snapshot: OutboundSnapshot) -> Result<(), LinkError> {
+    let turn = context.snapshots.outgoing.acquire().await;
+    let _turn = turn.map_err(|_| LinkError::Stopped)?;
     let progress = Progress::default();
     let address = context.address_of(to).unwrap_or_default();
     let peer = (to.id, address.as_str());
     let mut link = context.dial(peer, Lane::Snapshot, &progress).await?;
     link.set_limits(FrameLimits::of_tail(0));
     let _open = context.counters.outbound_open.raise();
-    let sent = match write(context, &mut link, snapshot).await {
+    let mut sending = Sending {
+        context,
+        to,
+        link: &mut link,
+        term: snapshot.term,
+        confirmed: 0,
+    };
+    let sent = match sending.run(snapshot).await {
         // The connection may have ended because the receiver has said why already.
-        Err(LinkError::Io(error)) => match link.frame_at_hand().await {
-            Ok(Some(frame)) => outcome(&frame).unwrap_or(Err(LinkError::Io(error))),
-            Ok(None) | Err(_) => Err(LinkError::Io(error)),
+        Err(LinkError::Io(error)) => match sending.answer_at_hand().await {
+            Ok(Some(Answer::Ended(ended))) => ended,
+            Ok(_) | Err(_) => Err(LinkError::Io(error)),
         },
         other => other,
     };
@@ -57,84 +85,126 @@ async fn stream(context: &Context, to: &Peer, snapshot: OutboundSnapshot) -> Res
     sent
 }
 
-async fn write(
-    context: &Context,
-    link: &mut Connection<'_>,
-    snapshot: OutboundSnapshot,
-) -> Result<(), LinkError> {
-    let group = context.local.group;
-    let OutboundSnapshot { term, meta, data } = snapshot;
-    link.out
-        .put_snapshot_offer(group, &SnapshotOffer { term, meta })?;
-    let chunk_bytes = context.config.snapshot_chunk_bytes;
-    let (sender, mut chunks) = mpsc::channel(CHUNKS_AHEAD);
-    // Ends when it has read everything, or when the receiver of the channel is gone.
-    tokio::task::spawn_blocking(move || read_chunks(data, chunk_bytes, &sender));
-    let mut offset = 0;
-    while let Some(chunk) = chunks.recv().await {
-        let data: Bytes = chunk?;
-        let length = data.len() as u64;
-        link.out
-            .put_snapshot_chunk(group, SnapshotChunk { offset, data })?;
-        offset += length;
-        link.flush().await?;
-        if let Some(frame) = link.frame_at_hand().await?
-            && let Some(ended) = outcome(&frame)
-        {
-            return ended;
-        }
-    }
-    link.out.put_snapshot_end(group);
-    link.flush().await?;
-    let idle_timeout = context.config.idle_timeout();
-    loop {
-        // The receiver shows signs of life while it makes the snapshot durable.
-        let frame = timeout(idle_timeout, link.next_frame()).await;
-        let frame = frame.map_err(|_| LinkError::TimedOut("the receiver's acknowledgement"))?;
-        if let Some(ended) = outcome(&frame?) {
-            return ended;
-        }
-    }
-}
-
-/// Reads the whole snapshot, chunk after chunk. Blocks.
-fn read_chunks(
-    data: Box<dyn Read + Send>,
-    chunk_bytes: u32,
-    chunks: &mpsc::Sender<io::Result<Bytes>>,
-) {
-    let mut data = data;
-    loop {
-        let mut chunk = Vec::with_capacity(chunk_bytes as usize);
-        let read = data
-            .by_ref()
-            .take(chunk_bytes.into())
-            .read_to_end(&mut chunk);
-        let end = chunk.is_empty();
-        let next = match read {
-            Ok(_) if end => return,
-            Ok(_) => Ok(chunk.into()),
-            Err(error) => Err(error),
+impl Sending<'_, '_> {
+    async fn run(&mut self, snapshot: OutboundSnapshot) -> Result<(), LinkError> {
+        let group = self.context.local.group;
+        let offer = SnapshotOffer {
+            term: snapshot.term,
+            meta: snapshot.meta.clone(),
         };
-        let failed = next.is_err();
-        if chunks.blocking_send(next).is_err() || failed {
-            return;
+        self.link.out.put_snapshot_offer(group, &offer)?;
+        self.link.flush().await?;
+        let kept = match self.answer().await? {
+            Answer::Kept(kept) => kept,
+            Answer::Ended(ended) => return ended,
+        };
+        self.note_kept(&offer, kept);
+        let chunk_bytes = self.context.config.paced_chunk_bytes();
+        let (sender, mut parts) = mpsc::channel(PARTS_AHEAD);
+        // Ends when it has read everything, or when the receiver of the channel is gone.
+        tokio::task::spawn_blocking(move || read_parts(snapshot, kept, chunk_bytes, &sender));
+        let mark = offer.mark();
+        while let Some(part) = parts.recv().await {
+            let SnapshotPart { offset, data } = part?;
+            self.context.snapshots.pace.pass(data.len() as u64).await;
+            let chunk = SnapshotChunk {
+                offer: mark,
+                offset,
+                data,
+            };
+            self.link.out.put_snapshot_chunk(group, chunk)?;
+            self.link.flush().await?;
+            while let Some(answer) = self.answer_at_hand().await? {
+                match answer {
+                    Answer::Kept(kept) => self.confirm(kept),
+                    Answer::Ended(ended) => return ended,
+                }
+            }
+        }
+        self.link.out.put_snapshot_end(group);
+        self.link.flush().await?;
+        loop {
+            match self.answer().await? {
+                Answer::Kept(kept) => self.confirm(kept),
+                Answer::Ended(ended) => return ended,
+            }
+        }
+    }
+
+    /// The receiver goes on with what it has from an earlier connection.
+    fn note_kept(&mut self, offer: &SnapshotOffer, kept: Kept) {
+        self.confirmed = kept.size;
+        if kept.size > 0 {
+            self.context.counters.snapshots_resumed.add(1);
+            let (node, peer) = (self.context.local.node, self.to.id);
+            tracing::info!(%node, %peer, "{} goes on after {} bytes", offer.meta, kept.size);
+        }
+    }
+
+    /// The receiver has more than before: it lives.
+    fn confirm(&mut self, kept: Kept) {
+        if kept.size > self.confirmed {
+            self.confirmed = kept.size;
+            let inbox = &self.context.inbox;
+            inbox.snapshot_progressed(self.to.id, self.term);
+        }
+    }
+
+    /// Waits for what the receiver says next. It shows signs of life while it is busy.
+    async fn answer(&mut self) -> Result<Answer, LinkError> {
+        let idle_timeout = self.context.config.idle_timeout();
+        loop {
+            let frame = timeout(idle_timeout, self.link.next_frame()).await;
+            let frame = frame.map_err(|_| LinkError::TimedOut("the receiver's answer"))??;
+            if let Some(answer) = answer_in(&frame)? {
+                return Ok(answer);
+            }
+        }
+    }
+
+    /// What the receiver has said already, if anything.
+    async fn answer_at_hand(&mut self) -> Result<Option<Answer>, LinkError> {
+        while let Some(frame) = self.link.frame_at_hand().await? {
+            if let Some(answer) = answer_in(&frame)? {
+                return Ok(Some(answer));
+            }
+        }
+        Ok(None)
+    }
+}
+
+/// Reads what the receiver lacks, part after part. Blocks.
+fn read_parts(
+    snapshot: OutboundSnapshot,
+    kept: Kept,
+    chunk_bytes: u32,
+    parts: &mpsc::Sender<io::Result<SnapshotPart>>,
+) {
+    match snapshot.parts(kept, chunk_bytes) {
+        Ok(mut rest) => {
+            // Ends early if nobody sends them any more.
+            let _ = rest.try_for_each(|part| parts.blocking_send(part));
+        }
+        Err(error) => {
+            // As above.
+            let _ = parts.blocking_send(Err(error));
         }
     }
 }
 
-/// How the transfer ended, if the frame says so.
-fn outcome(frame: &Frame) -> Option<Result<(), LinkError>> {
-    match frame.kind() {
+/// What a frame of the receiver says, if anything.
+fn answer_in(frame: &Frame) -> Result<Option<Answer>, LinkError> {
+    Ok(match frame.kind() {
         FrameKind::Ping => None,
-        FrameKind::SnapshotOutcome => Some(match frame.snapshot_outcome() {
-            Ok(outcome) => outcome.map_err(LinkError::Snapshot),
-            Err(error) => Err(error.into()),
-        }),
-        FrameKind::Refusal => Some(match frame.refusal() {
-            Ok(refusal) => Err(LinkError::RefusedByPeer(refusal)),
-            Err(error) => Err(error.into()),
-        }),
-        kind => Some(Err(unexpected(kind))),
-    }
+        FrameKind::SnapshotKept => Some(Answer::Kept(frame.snapshot_kept()?)),
+        FrameKind::SnapshotOutcome => {
+            let outcome = frame.snapshot_outcome()?;
+            Some(Answer::Ended(outcome.map_err(LinkError::Snapshot)))
+        }
+        FrameKind::Refusal => {
+            let refusal = LinkError::RefusedByPeer(frame.refusal()?);
+            Some(Answer::Ended(Err(refusal)))
+        }
+        kind => return Err(unexpected(kind)),
+    })
 }

@@ -41,6 +41,8 @@ pub struct TransportStats {
     pub snapshots_sent: u64,
     /// Snapshots that were received, and are durable.
     pub snapshots_received: u64,
+    /// Snapshots that were begun again behind what their receiver had kept, sent or received.
+    pub snapshots_resumed: u64,
     /// Connections that we refused, by reason.
     pub refused: BTreeMap<RefusalReason, u64>,
     /// Connections that others refused us, by reason.
@@ -65,6 +67,7 @@ pub(crate) struct Counters {
     pub(crate) dropped_too_large: Counter,
     pub(crate) snapshots_sent: Counter,
     pub(crate) snapshots_received: Counter,
+    pub(crate) snapshots_resumed: Counter,
     refusals: Mutex<Refusals>,
 }
 
@@ -137,6 +140,7 @@ impl Counters {
             dropped_too_large: self.dropped_too_large.value(),
             snapshots_sent: self.snapshots_sent.value(),
             snapshots_received: self.snapshots_received.value(),
+            snapshots_resumed: self.snapshots_resumed.value(),
             refused: refusals.ours.clone(),
             refused_by_peers: refusals.theirs.clone(),
         }

@@ -18,6 +18,7 @@ use crate::config::TransportConfig;
 use crate::context::Context;
 use crate::dialer::Dialer;
 use crate::listener::Callers;
+use crate::pace::SnapshotStreams;
 use crate::queue::Queue;
 use crate::snapshot_send;
 use crate::stats::{Counters, TransportStats};
@@ -103,6 +104,7 @@ impl Transport for StreamTransport {
             inbox,
             counters: Arc::clone(&self.counters),
             tasks: Tasks::new(runtime),
+            snapshots: SnapshotStreams::new(&self.config),
         });
         let callers = Arc::new(Callers::new(Arc::clone(&context)));
         context.tasks.spawn(callers.run());
@@ -139,6 +141,10 @@ impl Transport for StreamTransport {
         };
         self.streams.stop();
         *state = State::Stopped(tasks);
+    }
+
+    fn message_bytes_max(&self) -> Option<usize> {
+        Some(self.config.frame_bytes_max as usize)
     }
 
     fn local_address(&self) -> Option<String> {

@@ -70,6 +70,10 @@ impl Transport for TcpTransport {
         self.shared.stop();
     }
 
+    fn message_bytes_max(&self) -> Option<usize> {
+        self.shared.message_bytes_max()
+    }
+
     fn local_address(&self) -> Option<String> {
         self.shared.local_address()
     }

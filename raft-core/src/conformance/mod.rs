@@ -106,6 +106,12 @@ macro_rules! snapshot_conformance {
             finishing_the_same_snapshot_again_replaces_it,
             two_snapshots_may_be_written_at_once,
             retention_keeps_the_newest_and_never_none,
+            retention_leaves_alone_what_is_newer_than_it_was_told_of,
+            a_received_snapshot_that_was_cut_off_is_gone_on_with,
+            what_was_kept_of_another_snapshot_is_not_gone_on_with,
+            a_received_part_that_is_discarded_is_gone,
+            a_second_attempt_does_not_mix_with_the_first,
+            a_reader_that_starts_later_gives_the_rest,
             a_snapshot_that_is_not_there_is_misuse,
             an_open_reader_reads_on_after_removal,
         ] }

@@ -1,13 +1,12 @@
 //! Properties of a snapshot store.
 
-use std::io::Read;
 use std::slice;
 use std::sync::Arc;
 
 use super::Backend;
 use crate::id::{ChainLink, LogId, LogIndex, Term};
 use crate::membership::Membership;
-use crate::snapshot::{SnapshotHeader, SnapshotMeta};
+use crate::snapshot::{Kept, SnapshotHeader, SnapshotMeta};
 use crate::store::{SnapshotSink, StoreError, Stores};
 use crate::time::ClusterTime;
 
@@ -92,11 +91,121 @@ pub fn retention_keeps_the_newest_and_never_none(backend: &mut dyn Backend) {
         write(&stores, index, b"x");
     }
     for (keep, left) in [(9, &[5, 4, 3, 2, 1][..]), (2, &[5, 4]), (0, &[5])] {
-        stores.snapshots.retain(keep).expect("retain");
+        retain(&stores, keep, u64::MAX);
         assert_eq!(indexes(&stores), left);
     }
     drop(stores);
     assert_eq!(indexes(&backend.open()), [5]);
+}
+
+/// One of them may be about to be restored.
+pub fn retention_leaves_alone_what_is_newer_than_it_was_told_of(backend: &mut dyn Backend) {
+    let stores = backend.open();
+    for index in 1..=5 {
+        write(&stores, index, b"x");
+    }
+    retain(&stores, 1, 3);
+    assert_eq!(indexes(&stores), [5, 4, 3]);
+    retain(&stores, 2, 4);
+    assert_eq!(indexes(&stores), [5, 4, 3]);
+    retain(&stores, 1, 4);
+    assert_eq!(indexes(&stores), [5, 4]);
+}
+
+/// From what was kept, or from the beginning; also after the process has ended.
+pub fn a_received_snapshot_that_was_cut_off_is_gone_on_with(backend: &mut dyn Backend) {
+    let data = pattern(5_000_000);
+    let meta = announced(8, &data);
+    for cut in [0, 1, 1_234_567, 4_999_999, 5_000_000] {
+        let mut stores = backend.open();
+        let mut sink = stores.snapshots.receive(&meta).expect("receive");
+        let from = check_kept(sink.as_ref(), &data);
+        sink.write_all(&data[from..cut.max(from)]).expect("write");
+        drop(sink);
+        assert_eq!(list(&stores), [], "a part is not a snapshot");
+        if cut % 2 == 1 {
+            drop(stores);
+            stores = backend.open();
+            assert_eq!(list(&stores), [], "a part is not a snapshot");
+        }
+    }
+    let stores = backend.open();
+    let mut sink = stores.snapshots.receive(&meta).expect("receive");
+    let from = check_kept(sink.as_ref(), &data);
+    sink.write_all(&data[from..]).expect("write");
+    assert_eq!(sink.finish().expect("finish"), meta);
+    assert_eq!(list(&stores), slice::from_ref(&meta));
+    assert_eq!(read(&stores, &meta), data);
+}
+
+/// Neither if it ends with another entry, nor if it has other bytes.
+pub fn what_was_kept_of_another_snapshot_is_not_gone_on_with(backend: &mut dyn Backend) {
+    let stores = backend.open();
+    let data = pattern(3_000_000);
+    let other: Vec<u8> = data.iter().map(|byte| byte ^ 1).collect();
+    for (index, data) in [(8, &data), (8, &other), (9, &other), (8, &data)] {
+        let meta = announced(index, data);
+        let mut sink = stores.snapshots.receive(&meta).expect("receive");
+        assert_eq!(sink.kept(), Kept::NOTHING);
+        sink.write_all(&data[..2_500_000]).expect("write");
+    }
+    let meta = announced(8, &data);
+    let mut sink = stores.snapshots.receive(&meta).expect("receive");
+    let from = check_kept(sink.as_ref(), &data);
+    sink.write_all(&data[from..]).expect("write");
+    sink.finish().expect("finish");
+    assert_eq!(read(&stores, &meta), data);
+}
+
+/// Whoever found out that it is wrong must not find it again.
+pub fn a_received_part_that_is_discarded_is_gone(backend: &mut dyn Backend) {
+    let data = pattern(3_000_000);
+    let meta = announced(8, &data);
+    let stores = backend.open();
+    let mut sink = stores.snapshots.receive(&meta).expect("receive");
+    sink.write_all(&data[..2_000_000]).expect("write");
+    sink.discard();
+    let sink = stores.snapshots.receive(&meta).expect("receive");
+    assert_eq!(sink.kept(), Kept::NOTHING);
+    sink.discard();
+    drop(stores);
+    let stores = backend.open();
+    let sink = stores.snapshots.receive(&meta).expect("receive");
+    assert_eq!(sink.kept(), Kept::NOTHING);
+}
+
+/// A dead connection may be noticed after the next one has begun.
+pub fn a_second_attempt_does_not_mix_with_the_first(backend: &mut dyn Backend) {
+    let stores = backend.open();
+    let data = pattern(3_000_000);
+    let meta = announced(8, &data);
+    let mut first = stores.snapshots.receive(&meta).expect("receive");
+    first.write_all(&data[..2_000_000]).expect("write");
+    let mut second = stores.snapshots.receive(&meta).expect("receive");
+    let from = check_kept(second.as_ref(), &data);
+    // Fails, or goes elsewhere.
+    let _ = first.write_all(&[0; 100_000]);
+    second.write_all(&data[from..]).expect("write");
+    drop(first);
+    second.finish().expect("finish");
+    assert_eq!(read(&stores, &meta), data);
+}
+
+/// A receiver that has the first part is sent the rest, and the checks cover both.
+pub fn a_reader_that_starts_later_gives_the_rest(backend: &mut dyn Backend) {
+    let stores = backend.open();
+    let data = pattern(700_000);
+    let meta = write(&stores, 3, &data);
+    for from in [0, 1, 300_000, 700_000] {
+        let mut kept = Kept::NOTHING;
+        kept.add(&data[..from]);
+        let (_, mut reader) = stores.snapshots.open(meta.id()).expect("open");
+        let mut rest = Vec::new();
+        if reader.start_after(kept).expect("start") {
+            reader.read_to_end(&mut rest).expect("read");
+            assert_eq!(rest, data[from..]);
+        }
+    }
 }
 
 /// Asking for what is not listed is a mistake, not damage.
@@ -116,7 +225,7 @@ pub fn an_open_reader_reads_on_after_removal(backend: &mut dyn Backend) {
     let old = write(&stores, 1, &[9; 700_000]);
     let (_, mut reader) = stores.snapshots.open(old.id()).expect("open");
     write(&stores, 2, b"newer");
-    stores.snapshots.retain(1).expect("retain");
+    retain(&stores, 1, u64::MAX);
     assert_eq!(indexes(&stores), [2]);
     let mut data = Vec::new();
     reader.read_to_end(&mut data).expect("read");
@@ -134,6 +243,33 @@ fn header(index: u64) -> SnapshotHeader {
         membership: Arc::new(membership.expect("three voters")),
         membership_at: LogId::new(Term::new(1), LogIndex::new(1)),
     }
+}
+
+fn pattern(bytes: usize) -> Vec<u8> {
+    let numbers = (0_u64..).flat_map(|number| (number * number).to_le_bytes());
+    numbers.take(bytes).collect()
+}
+
+fn announced(index: u64, data: &[u8]) -> SnapshotMeta {
+    SnapshotMeta {
+        header: header(index),
+        size: data.len() as u64,
+        checksum: crc32c::crc32c(data),
+    }
+}
+
+/// What is kept must be the beginning of what was written. Returns where it ends.
+fn check_kept(sink: &dyn SnapshotSink, data: &[u8]) -> usize {
+    let mut expected = Kept::NOTHING;
+    let end = usize::try_from(sink.kept().size).expect("a length");
+    expected.add(&data[..end]);
+    assert_eq!(sink.kept(), expected);
+    end
+}
+
+fn retain(stores: &Stores, keep: usize, through: u64) {
+    let through = LogIndex::new(through);
+    stores.snapshots.retain(keep, through).expect("retain");
 }
 
 fn create(stores: &Stores, index: u64) -> Box<dyn SnapshotSink> {

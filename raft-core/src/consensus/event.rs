@@ -64,6 +64,13 @@ pub enum Event {
         /// What arrived.
         meta: SnapshotMeta,
     },
+    /// The receiver of a snapshot that we send has confirmed more of it.
+    SnapshotProgressed {
+        /// The receiver.
+        to: NodeId,
+        /// The term in which it is sent.
+        term: Term,
+    },
     /// A snapshot that we sent is durable at its receiver.
     SnapshotSent {
         /// The receiver.

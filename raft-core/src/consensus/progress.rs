@@ -223,8 +223,8 @@ impl Progress {
         };
     }
 
-    /// A snapshot got there.
-    pub(super) fn snapshot_arrived(&mut self) {
+    /// A snapshot got there, or more of it: what failed before fails no longer.
+    pub(super) fn snapshot_moves(&mut self) {
         self.snapshot_failures = 0;
     }
 

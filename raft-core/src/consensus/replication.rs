@@ -169,9 +169,19 @@ impl Leader {
         };
         progress.heard = shared.now;
         if matches!(progress.state, Replication::Snapshot { .. }) {
-            progress.snapshot_arrived();
+            progress.snapshot_moves();
             progress.become_probe(last.index.next().min(shared.log.last().id.index.next()));
             self.replicate_to(to, shared, out);
+        }
+    }
+
+    /// The follower lives, and the next attempt goes on from here: it need not wait for long.
+    pub(super) fn on_snapshot_progressed(&mut self, shared: &Shared, to: NodeId) {
+        if let Some(progress) = self.peers.get_mut(&to)
+            && matches!(progress.state, Replication::Snapshot { .. })
+        {
+            progress.heard = shared.now;
+            progress.snapshot_moves();
         }
     }
 

@@ -7,7 +7,7 @@ use super::Raft;
 use super::effect::Standing;
 use super::role::Role;
 use crate::hard_state::HardState;
-use crate::id::{Incarnation, LogId, LogIndex, NodeId};
+use crate::id::{Incarnation, LogId, LogIndex, NodeId, Term};
 use crate::membership::Membership;
 
 /// The state of a node's core at one moment.
@@ -80,7 +80,7 @@ pub struct PeerStatus {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Brief {
     pub(crate) committed: LogIndex,
-    pub(crate) term: crate::id::Term,
+    pub(crate) term: Term,
     pub(crate) is_leader: bool,
     pub(crate) role: super::effect::RoleName,
     pub(crate) last: LogId,
@@ -135,6 +135,11 @@ impl Raft {
             unapplied_bytes: leader.map_or(0, |leader| leader.unapplied_bytes()),
             peers: peers.collect(),
         }
+    }
+
+    /// The current term, and how far the log is committed.
+    pub fn horizon(&self) -> (Term, LogIndex) {
+        (self.shared.term(), self.shared.committed)
     }
 
     /// Identity and checksum of an entry that is not purged.

@@ -97,6 +97,11 @@ impl Raft {
             Event::SnapshotReceived { from, term, meta } => {
                 self.on_snapshot_received(from, term, meta, out);
             }
+            Event::SnapshotProgressed { to, term } => {
+                self.lead_in(term, |leader, shared| {
+                    leader.on_snapshot_progressed(shared, to);
+                });
+            }
             Event::SnapshotSent { to, term, last } => {
                 self.lead_in(term, |leader, shared| {
                     leader.on_snapshot_sent(shared, to, last, out);

@@ -35,6 +35,28 @@ pub(super) struct Disk {
     pub(super) log: LogImage,
     pub(super) stable: BTreeMap<StableKey, Vec<u8>>,
     pub(super) snapshots: BTreeMap<LogId, (SnapshotMeta, Bytes)>,
+    /// What is being received, or was when it was cut off.
+    pub(super) partial: Option<Partial>,
+    /// How many attempts there were to receive a snapshot.
+    pub(super) attempts: u64,
+}
+
+/// A part of a snapshot.
+pub(super) struct Partial {
+    pub(super) meta: SnapshotMeta,
+    pub(super) data: Vec<u8>,
+    /// The attempt that may write.
+    pub(super) attempt: u64,
+}
+
+impl Disk {
+    /// A snapshot is finished.
+    pub(super) fn keep(&mut self, meta: &SnapshotMeta, data: Vec<u8>) {
+        self.snapshots
+            .insert(meta.id(), (meta.clone(), data.into()));
+        let overtaken = |partial: &mut Partial| partial.meta.id().index <= meta.id().index;
+        self.partial.take_if(overtaken);
+    }
 }
 
 /// A right to use the disk, lost when it is opened anew.

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
-use std::io::{self, Read, Write};
+use std::io;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
@@ -12,7 +12,7 @@ use crate::hard_state::Identity;
 use crate::id::NodeId;
 use crate::membership::Peer;
 use crate::message::Message;
-use crate::transport::{Inbox, IncomingSnapshot, OutboundSnapshot, Transport};
+use crate::transport::{Inbox, OutboundSnapshot, SnapshotIntake, Transport};
 
 /// Connects nodes of one process, and cuts them off again: for tests, for benchmarks without a
 /// network, and for clusters that live in one program.
@@ -244,29 +244,31 @@ impl Switch {
         to: NodeId,
         snapshot: OutboundSnapshot,
     ) -> io::Result<()> {
-        const CHUNK_BYTES: usize = 256 << 10;
-        let OutboundSnapshot {
-            term,
-            meta,
-            mut data,
-        } = snapshot;
-        let begin = self.receiver(from, port, to)?;
-        let receiver_port = begin.port;
-        let mut incoming: IncomingSnapshot = begin
+        const CHUNK_BYTES: u32 = 256 << 10;
+        let receiver = self.receiver(from, port, to)?;
+        let sender = self.read().attached_at(from, port).cloned();
+        let sender = sender.ok_or_else(|| gone(from))?;
+        let intake = receiver
             .inbox
-            .receive_snapshot(from, term, meta)
-            .map_err(io::Error::other)?;
-        let mut chunk = vec![0; CHUNK_BYTES];
-        loop {
-            let length = data.read(&mut chunk)?;
-            if self.receiver(from, port, to)?.port != receiver_port {
+            .receive_snapshot(from, snapshot.term, snapshot.meta.clone());
+        let term = snapshot.term;
+        let mut incoming = match intake.map_err(io::Error::other)? {
+            SnapshotIntake::Wanted(incoming) => incoming,
+            SnapshotIntake::Unneeded => return Ok(()),
+        };
+        for part in snapshot.parts(incoming.kept(), CHUNK_BYTES)? {
+            let part = part?;
+            if self.receiver(from, port, to)?.port != receiver.port {
                 return Err(gone(to));
             }
-            match chunk.get(..length) {
-                Some([]) | None => return incoming.finish(),
-                Some(bytes) => incoming.write_all(bytes)?,
+            if !incoming.is_wanted()? {
+                incoming.discard();
+                return Ok(());
             }
+            incoming.take(part.offset, &part.data)?;
+            sender.inbox.snapshot_progressed(to, term);
         }
+        incoming.finish()
     }
 
     fn receiver(&self, from: NodeId, port: u64, to: NodeId) -> io::Result<Attached> {

@@ -140,7 +140,7 @@ impl Applier {
         let (meta, mut data) = store
             .open(meta.id())
             .map_err(|error| StopReason::Store(Arc::new(error)))?;
-        self.call(|machine| machine.restore(&meta, data.as_mut()))?;
+        self.call(|machine| machine.restore(&meta, &mut data))?;
         self.position = Position::after(&meta.header);
         self.tell_membership()?;
         Ok(meta.id().index)

@@ -78,7 +78,7 @@ impl Assembly {
         let (completions_sender, completions) = mpsc::unbounded_channel();
         let (requests_sender, requests) = mpsc::unbounded_channel();
         let sources = Sources {
-            _inbox: inbox,
+            own_inbox: inbox,
             _completions: completions_sender.clone(),
             inbox: lanes,
             completions,

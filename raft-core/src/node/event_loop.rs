@@ -69,9 +69,9 @@ pub(super) struct EventLoop {
 
 /// Everything that can wake the event loop.
 pub(super) struct Sources {
-    /// Kept so that the lanes stay open when the transport lets go of them.
-    pub(super) _inbox: Inbox,
-    /// Kept for the same reason.
+    /// Also keeps the lanes open when the transport lets go of them.
+    pub(super) own_inbox: Inbox,
+    /// Kept so that this lane stays open.
     pub(super) _completions: mpsc::UnboundedSender<Completion>,
     pub(super) inbox: InboxReceiver,
     pub(super) completions: mpsc::UnboundedReceiver<Completion>,
@@ -128,6 +128,13 @@ impl EventLoop {
         self.step(Event::TimePassed);
         self.settle();
         self.hand_off();
+        self.tell_inbox();
+    }
+
+    /// Lets the transport know what snapshots are worth taking in.
+    fn tell_inbox(&self) {
+        let (term, committed) = self.raft.horizon();
+        self.sources.own_inbox.node_is_at(term, committed);
     }
 
     /// Steps everything that has come in, then does what the steps asked for.
@@ -153,6 +160,7 @@ impl EventLoop {
         }
         self.settle();
         self.hand_off();
+        self.tell_inbox();
         self.waiting.expire(self.now);
     }
 

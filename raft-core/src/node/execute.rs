@@ -141,10 +141,12 @@ impl EventLoop {
         }
     }
 
-    /// Removes old snapshots, but not while one of them may still have to be restored.
+    /// Removes old snapshots, but not while one of them may still have to be restored. By the time
+    /// that this is done another may be about to be, so what is beyond the machine is left alone.
     pub(super) fn retain_snapshots(&mut self) {
         if self.restores == 0 {
-            self.give_snapshot_job(SnapshotJob::Retain);
+            let through = self.applied;
+            self.give_snapshot_job(SnapshotJob::Retain { through });
         }
     }
 

@@ -54,6 +54,9 @@ impl EventLoop {
                 let meta = received;
                 self.step(Event::SnapshotReceived { from, term, meta });
             }
+            Inbound::SnapshotProgressed { to, term } => {
+                self.step(Event::SnapshotProgressed { to, term });
+            }
             Inbound::SnapshotSent {
                 to,
                 term,

@@ -12,7 +12,7 @@ use super::completion::Completion;
 use crate::id::{LogIndex, Term};
 use crate::membership::Peer;
 use crate::snapshot::SnapshotMeta;
-use crate::store::{SnapshotStore, StoreError};
+use crate::store::{SnapshotRead, SnapshotStore, StoreError};
 use crate::transport::{OutboundSnapshot, Transport};
 
 /// Something to do.
@@ -28,8 +28,8 @@ pub(super) enum SnapshotJob {
     },
     /// Restore a machine that lives on the event loop, and give it back.
     Restore(Box<Applier>, SnapshotMeta),
-    /// Remove what is too old.
-    Retain,
+    /// Remove what is too old, of the snapshots that end here or before.
+    Retain { through: LogIndex },
 }
 
 /// What the thread works with.
@@ -52,8 +52,8 @@ pub(super) fn run(
             SnapshotJob::Write(frozen) => Some(Completion::SnapshotWritten(worker.write(frozen))),
             SnapshotJob::Send { to, term, reaches } => worker.send(&to, term, reaches, completions),
             SnapshotJob::Restore(applier, meta) => Some(worker.restore(applier, &meta)),
-            SnapshotJob::Retain => {
-                worker.retain();
+            SnapshotJob::Retain { through } => {
+                worker.retain(through);
                 None
             }
         };
@@ -112,7 +112,7 @@ impl SnapshotWorker {
     fn newest(
         &self,
         reaches: LogIndex,
-    ) -> Result<(SnapshotMeta, Box<dyn io::Read + Send>), String> {
+    ) -> Result<(SnapshotMeta, Box<dyn SnapshotRead>), String> {
         let text = |error: StoreError| error.to_string();
         let list = self.snapshots.list().map_err(text)?;
         match list.first().filter(|meta| meta.id().index >= reaches) {
@@ -145,8 +145,8 @@ impl SnapshotWorker {
         }
     }
 
-    fn retain(&self) {
-        if let Err(error) = self.snapshots.retain(self.retained) {
+    fn retain(&self, through: LogIndex) {
+        if let Err(error) = self.snapshots.retain(self.retained, through) {
             tracing::warn!(%error, "old snapshots could not be removed");
         }
     }

@@ -15,7 +15,7 @@ pub use error::StoreError;
 pub use file_snapshot::FileSnapshotStore;
 pub use floor::{Floor, FloorMark};
 pub use log::{LogBounds, LogReader, LogStore};
-pub use snapshot::{SnapshotSink, SnapshotStore};
+pub use snapshot::{SnapshotRead, SnapshotSink, SnapshotStore};
 pub use stable::{StableKey, StableStore};
 pub use stable_record::StableRecord;
 pub use unsynced::Unsynced;

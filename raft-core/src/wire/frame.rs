@@ -50,6 +50,9 @@ pub enum FrameKind {
     SnapshotEnd = 7,
     /// Whether it is durable at the receiver ([`super::SnapshotOutcome`]).
     SnapshotOutcome = 8,
+    /// What the receiver has of it ([`crate::snapshot::Kept`]): the answer to the offer, and now and
+    /// then a sign that it moves on.
+    SnapshotKept = 9,
 }
 
 /// The largest frame that is accepted.
@@ -280,6 +283,7 @@ impl FrameKind {
             Self::SnapshotChunk,
             Self::SnapshotEnd,
             Self::SnapshotOutcome,
+            Self::SnapshotKept,
         ]
         .into_iter()
         .find(|kind| *kind as u8 == number)

@@ -1,4 +1,18 @@
-//! A snapshot as a stream of frames: offer, chunks, end; then the receiver's outcome.
+//! A snapshot as a stream of frames.
+//!
+//! ```text
+//! sender                          receiver
+//! SnapshotOffer  ------------->
+//!                <-------------   SnapshotKept: what it has already, verified
+//! SnapshotChunk  ------------->   the first right after that, or at offset zero to start over
+//! SnapshotChunk  ------------->
+//!                <-------------   SnapshotKept, now and then: it moves
+//! SnapshotEnd    ------------->
+//!                <-------------   SnapshotOutcome
+//! ```
+//!
+//! The outcome may come at any time, also instead of the first answer: the snapshot is not needed, or
+//! refused. Both ends then close the connection, which carries one snapshot only.
 
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
@@ -6,8 +20,9 @@ use serde::{Deserialize, Serialize};
 use super::frame::{Frame, FrameError, FrameKind};
 use super::handshake::printable;
 use super::out::{OutBuffer, Tail};
+use crate::codec;
 use crate::id::{GroupId, Term};
-use crate::snapshot::SnapshotMeta;
+use crate::snapshot::{Kept, SnapshotMeta};
 
 /// Begins a stream: what will be sent.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -21,6 +36,8 @@ pub struct SnapshotOffer {
 /// A part of a snapshot's bytes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SnapshotChunk {
+    /// The [mark](SnapshotOffer::mark) of the offer that it belongs to.
+    pub offer: u32,
     /// Where in the snapshot it begins.
     pub offset: u64,
     /// The bytes, verified.
@@ -33,11 +50,30 @@ pub type SnapshotOutcome = Result<(), String>;
 /// The control part of a chunk.
 #[derive(Serialize, Deserialize)]
 struct ChunkControl {
+    offer: u32,
     offset: u64,
     check: u32,
 }
 
+impl SnapshotOffer {
+    /// Ties each chunk to this offer: to the snapshot in all its fields, and to the leader's term.
+    pub fn mark(&self) -> u32 {
+        // What cannot be encoded cannot be offered either.
+        let encoded = codec::encode("snapshot offer", self).unwrap_or_default();
+        crc32c::crc32c(&encoded)
+    }
+}
+
 impl OutBuffer {
+    /// Appends what the receiver has.
+    ///
+    /// # Errors
+    /// None in practice: its size is below every limit.
+    pub fn put_snapshot_kept(&mut self, group: GroupId, kept: Kept) -> Result<(), FrameError> {
+        let kind = (FrameKind::SnapshotKept, group);
+        self.put_value(kind, "kept part of a snapshot", &kept, &Tail::Nothing)
+    }
+
     /// Appends an offer.
     ///
     /// # Errors
@@ -61,6 +97,7 @@ impl OutBuffer {
         chunk: SnapshotChunk,
     ) -> Result<(), FrameError> {
         let control = ChunkControl {
+            offer: chunk.offer,
             offset: chunk.offset,
             check: crc32c::crc32c(&chunk.data),
         };
@@ -93,6 +130,15 @@ impl Frame {
         self.control_as(FrameKind::SnapshotOffer, "snapshot offer")
     }
 
+    /// What the receiver has, as the frame says.
+    ///
+    /// # Errors
+    /// [`FrameError`] if it says nothing of the kind.
+    pub fn snapshot_kept(&self) -> Result<Kept, FrameError> {
+        self.expect_no_tail()?;
+        self.control_as(FrameKind::SnapshotKept, "kept part of a snapshot")
+    }
+
     /// The chunk that the frame holds, verified.
     ///
     /// # Errors
@@ -105,6 +151,7 @@ impl Frame {
             return Err(FrameError::Damaged { found, expected });
         }
         Ok(SnapshotChunk {
+            offer: control.offer,
             offset: control.offset,
             data,
         })

@@ -8,13 +8,13 @@ use std::time::Duration;
 use bytes::Bytes;
 use raft_core::config::Config;
 use raft_core::consensus::RoleName;
-use raft_core::id::{LogId, NodeId};
+use raft_core::id::{LogId, LogIndex, NodeId};
 use raft_core::membership::Membership;
 use raft_core::memory::{MemoryStores, Network};
 use raft_core::node::{EventStream, Node, NodeBuilder, NodeEvent};
 use raft_core::snapshot::{SnapshotHeader, SnapshotMeta};
 use raft_core::state_machine::{Committed, SnapshotView, StateMachine, StateMachineError};
-use raft_core::store::{SnapshotSink, SnapshotStore, StoreError, Stores};
+use raft_core::store::{SnapshotRead, SnapshotSink, SnapshotStore, StoreError, Stores};
 use tokio::runtime::Handle;
 use tokio::sync::watch;
 
@@ -287,7 +287,7 @@ impl SnapshotStore for Spoilt {
         Err(StoreError::io("spoilt", "create")(full))
     }
 
-    fn open(&self, last: LogId) -> Result<(SnapshotMeta, Box<dyn Read + Send>), StoreError> {
+    fn open(&self, last: LogId) -> Result<(SnapshotMeta, Box<dyn SnapshotRead>), StoreError> {
         if self.spoilt.contains(&last) {
             return Err(StoreError::damaged(
                 "spoilt",
@@ -298,7 +298,7 @@ impl SnapshotStore for Spoilt {
         self.snapshots.open(last)
     }
 
-    fn retain(&self, keep: usize) -> Result<(), StoreError> {
-        self.snapshots.retain(keep)
+    fn retain(&self, keep: usize, through: LogIndex) -> Result<(), StoreError> {
+        self.snapshots.retain(keep, through)
     }
 }

@@ -12,6 +12,7 @@ mod joining;
 mod messages;
 mod snapshots;
 mod strangers;
+mod streams;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -37,6 +38,7 @@ const PATIENCE: Duration = Duration::from_secs(30);
 struct End {
     id: u64,
     transport: TcpTransport,
+    inbox: Inbox,
     receiver: InboxReceiver,
     snapshots: Arc<dyn SnapshotStore>,
 }
@@ -84,10 +86,11 @@ impl End {
             epoch: RecoveryEpoch::new(setup.epoch),
             ..identity(id, setup.cluster, setup.group)
         };
-        transport.start(local, inbox).unwrap();
+        transport.start(local, inbox.clone()).unwrap();
         Self {
             id,
             transport,
+            inbox,
             receiver,
             snapshots: setup.snapshots,
         }

@@ -15,7 +15,7 @@ use tokio::net::{TcpListener, TcpStream};
 use crate::{End, Setup, append, heartbeat, identity};
 
 /// A connection whose other end the test plays itself.
-struct Raw {
+pub(crate) struct Raw {
     stream: TcpStream,
     read: BytesMut,
 }
@@ -32,7 +32,7 @@ impl Raw {
     }
 
     /// Introduces itself as node 1 to node 2, and takes the answer.
-    async fn introduced(end: &End, lane: Lane) -> Self {
+    pub(crate) async fn introduced(end: &End, lane: Lane) -> Self {
         let mut raw = Self::dial(end).await;
         raw.say(|out| out.put_hello(&hello(lane))).await;
         let answer = raw.frame().await.hello().unwrap();
@@ -43,14 +43,14 @@ impl Raw {
         raw
     }
 
-    async fn say(&mut self, fill: impl FnOnce(&mut OutBuffer)) {
+    pub(crate) async fn say(&mut self, fill: impl FnOnce(&mut OutBuffer)) {
         let mut out = OutBuffer::new();
         fill(&mut out);
         let bytes = out.copy_to_bytes(out.remaining());
         self.stream.write_all(&bytes).await.unwrap();
     }
 
-    async fn frame(&mut self) -> Frame {
+    pub(crate) async fn frame(&mut self) -> Frame {
         loop {
             let limits = FrameLimits::of_tail(1 << 20);
             if let Some(frame) = Frame::take(&mut self.read, limits).unwrap() {

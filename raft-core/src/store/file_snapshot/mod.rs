@@ -5,6 +5,8 @@
 //!   lock                                        held while the store is open
 //!   00000000000000004711-00000000000000000003.snap     finished: entry 4711 of term 3
 //!   00000000000000009000-00000000000000000004.0.tmp    being written
+//!   00000000000000009000-00000000000000000004.part     being received, or the part that was
+//!   00000000000000009000-00000000000000000004.marks    what that part must be, to be verified
 //! ```
 //!
 //! A snapshot is written aside, its file is synced, then renamed, then the directory is synced.
@@ -14,6 +16,7 @@
 //! |---|---|---|
 //! | while writing, or before the rename | a `.tmp` file, of any length | removed at the next open |
 //! | after the rename, before the directory's sync | either name, with whole content | absent, or finished, and then durable from the next open on |
+//! | while receiving | a `.part` of any length and its `.marks` | verified and gone on with when the same snapshot is received again; removed when another is, or a newer one is there (see `partial`) |
 //! | during a removal | the file or no file | it is removed again, or gone |
 //!
 //! Names come from the index and the term, never from another node. Inside, the file has a
@@ -22,20 +25,23 @@
 //! notices, because its log begins after a snapshot that is not there.
 
 mod format;
+mod partial;
 mod reader;
+mod receive;
 mod sink;
 
 use std::cmp::Reverse;
 use std::fs;
-use std::io::Read;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use self::partial::Partial;
 use self::reader::FileReader;
+use self::receive::ReceivingSink;
 use self::sink::FileSink;
-use super::directory::{DirectoryLock, create_directory, sync_directory};
-use super::{SnapshotSink, SnapshotStore, StoreError};
+use super::directory::{DirectoryLock, create_directory, publish, sync_directory};
+use super::{SnapshotRead, SnapshotSink, SnapshotStore, StoreError};
 use crate::id::{LogId, LogIndex, Term};
 use crate::snapshot::{SnapshotHeader, SnapshotMeta};
 
@@ -50,6 +56,8 @@ pub struct FileSnapshotStore {
 struct Directory {
     path: PathBuf,
     unfinished: AtomicU64,
+    /// What is being received, or was when it was cut off.
+    partial: Mutex<Option<Partial>>,
     _lock: DirectoryLock,
 }
 
@@ -66,8 +74,10 @@ impl FileSnapshotStore {
             _lock: DirectoryLock::acquire(&path)?,
             path,
             unfinished: AtomicU64::new(0),
+            partial: Mutex::default(),
         };
         directory.remove_unfinished()?;
+        partial::remove_all_but_newest(&directory)?;
         // A killed process may have left a name that is not durable yet. Whoever finds it here relies
         // on it, and may purge the log that it replaces.
         sync_directory(&directory.path)?;
@@ -104,7 +114,12 @@ impl SnapshotStore for FileSnapshotStore {
         Ok(Box::new(sink))
     }
 
-    fn open(&self, last: LogId) -> Result<(SnapshotMeta, Box<dyn Read + Send>), StoreError> {
+    fn receive(&self, meta: &SnapshotMeta) -> Result<Box<dyn SnapshotSink>, StoreError> {
+        let sink = ReceivingSink::begin(Arc::clone(&self.directory), meta)?;
+        Ok(Box::new(sink))
+    }
+
+    fn open(&self, last: LogId) -> Result<(SnapshotMeta, Box<dyn SnapshotRead>), StoreError> {
         let path = self.directory.path.join(finished_name(last));
         if !path.exists() {
             return Err(StoreError::Misuse {
@@ -114,12 +129,13 @@ impl SnapshotStore for FileSnapshotStore {
         }
         let (meta, file) = format::open(&path)?;
         check_name(&path, last, &meta)?;
-        let reader = FileReader::new(path.display().to_string(), file, &meta);
+        let reader = FileReader::new(path.display().to_string(), file, &meta)?;
         Ok((meta, Box::new(reader)))
     }
 
-    fn retain(&self, keep: usize) -> Result<(), StoreError> {
-        let listed = self.list()?;
+    fn retain(&self, keep: usize, through: LogIndex) -> Result<(), StoreError> {
+        let mut listed = self.list()?;
+        listed.retain(|meta| meta.id().index <= through);
         let superfluous = listed.get(keep.max(1)..).unwrap_or_default();
         for meta in superfluous {
             let path = self.directory.path.join(finished_name(meta.id()));
@@ -145,6 +161,27 @@ impl Directory {
 
     fn finished_path(&self, id: LogId) -> PathBuf {
         self.path.join(finished_name(id))
+    }
+
+    /// Makes a finished snapshot visible. A part that it overtakes is of no use any more.
+    fn publish(&self, aside: &Path, id: LogId) -> Result<(), StoreError> {
+        publish(aside, &self.finished_path(id))?;
+        let overtaken = |partial: &mut Partial| partial.meta.id().index <= id.index;
+        if let Some(partial) = self.partial().take_if(overtaken) {
+            partial.discard();
+        }
+        Ok(())
+    }
+
+    fn partial(&self) -> MutexGuard<'_, Option<Partial>> {
+        self.partial.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The last entry of the newest finished snapshot, by the names.
+    fn newest_finished(&self) -> Result<Option<LogId>, StoreError> {
+        let names = self.names()?;
+        let finished = names.iter().filter_map(|name| parse_name(name));
+        Ok(finished.max_by_key(|id| (id.index, id.term)))
     }
 
     /// The names in the directory. Ours are plain text; what is not is a stranger's.
@@ -200,12 +237,16 @@ fn finished_name(id: LogId) -> String {
 }
 
 fn parse_name(name: &str) -> Option<LogId> {
-    let (index, term) = name.strip_suffix(FINISHED)?.split_once('-')?;
+    parse_stem(name.strip_suffix(FINISHED)?)
+}
+
+fn parse_stem(text: &str) -> Option<LogId> {
+    let (index, term) = text.split_once('-')?;
     let id = LogId::new(
         Term::new(term.parse().ok()?),
         LogIndex::new(index.parse().ok()?),
     );
-    (finished_name(id) == name).then_some(id)
+    (stem(id) == text).then_some(id)
 }
 
 /// A renamed or swapped file must not pass for another snapshot.

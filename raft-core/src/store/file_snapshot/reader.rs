@@ -1,10 +1,10 @@
 //! Reads one snapshot's data and verifies it on the way.
 
 use std::fs::File;
-use std::io::{self, BufReader, ErrorKind, Read};
+use std::io::{self, BufReader, ErrorKind, Read, Seek, SeekFrom};
 
-use crate::snapshot::SnapshotMeta;
-use crate::store::StoreError;
+use crate::snapshot::{Kept, SnapshotMeta};
+use crate::store::{SnapshotRead, StoreError};
 
 /// Gives out the data. The last bytes come only if the checksum over all of them holds, so even
 /// a caller that never asks for more than the announced size is told of damage.
@@ -12,6 +12,9 @@ pub(super) struct FileReader {
     place: String,
     file: BufReader<File>,
     id: String,
+    /// Where the data begins.
+    data_at: u64,
+    size: u64,
     left: u64,
     checksum: u32,
     expected: u32,
@@ -19,20 +22,39 @@ pub(super) struct FileReader {
 
 impl FileReader {
     /// `file` stands at the first byte of the data that `meta` describes.
-    pub(super) fn new(place: String, file: BufReader<File>, meta: &SnapshotMeta) -> Self {
-        Self {
+    pub(super) fn new(
+        place: String,
+        mut file: BufReader<File>,
+        meta: &SnapshotMeta,
+    ) -> Result<Self, StoreError> {
+        let data_at = file.stream_position();
+        Ok(Self {
+            data_at: data_at.map_err(StoreError::io(&place, "find the data"))?,
             place,
             file,
             id: meta.to_string(),
+            size: meta.size,
             left: meta.size,
             checksum: 0,
             expected: meta.checksum,
-        }
+        })
     }
 
     fn damaged(&self, detail: &str) -> io::Error {
         let error = StoreError::damaged(&self.place, &self.id, &detail);
         io::Error::new(ErrorKind::InvalidData, error)
+    }
+}
+
+impl SnapshotRead for FileReader {
+    fn start_after(&mut self, kept: Kept) -> io::Result<bool> {
+        let Some(left) = self.size.checked_sub(kept.size) else {
+            return Err(self.damaged("more of it was kept than there is"));
+        };
+        self.file.seek(SeekFrom::Start(self.data_at + kept.size))?;
+        self.left = left;
+        self.checksum = kept.checksum;
+        Ok(true)
     }
 }
 

@@ -7,7 +7,6 @@ use std::sync::Arc;
 
 use super::{Directory, format};
 use crate::snapshot::{SnapshotHeader, SnapshotMeta};
-use crate::store::directory::publish;
 use crate::store::{SnapshotSink, StoreError};
 
 /// An unfinished snapshot. Dropped, it removes its file.
@@ -69,8 +68,7 @@ impl FileSink {
             .write_all(&trailer)
             .and_then(|()| self.file.flush())
             .map_err(StoreError::io(&place, "write"))?;
-        let finished = self.directory.finished_path(self.header.last.id);
-        publish(&self.path, &finished)?;
+        self.directory.publish(&self.path, self.header.last.id)?;
         self.state = State::Finished;
         Ok(SnapshotMeta {
             header: self.header.clone(),
@@ -104,6 +102,8 @@ impl SnapshotSink for FileSink {
     fn finish(mut self: Box<Self>) -> Result<SnapshotMeta, StoreError> {
         self.complete()
     }
+
+    fn discard(self: Box<Self>) {}
 }
 
 impl Drop for FileSink {

@@ -1,6 +1,6 @@
 //! What a crash or a flipped bit does to a directory of snapshots.
 
-use std::io::Write;
+use std::io::{Read, Write};
 use std::path::Path;
 
 use tempfile::TempDir;
@@ -8,6 +8,7 @@ use tempfile::TempDir;
 use super::*;
 use crate::id::ChainLink;
 use crate::membership::Membership;
+use crate::snapshot::Kept;
 use crate::time::ClusterTime;
 
 fn header(index: u64) -> SnapshotHeader {
@@ -170,7 +171,7 @@ fn one_damaged_description_hides_no_other_snapshot() {
     assert_eq!(errors.len(), 1);
     let text = errors[0].to_string();
     assert!(text.contains(&path.display().to_string()), "{text}");
-    store.retain(1).unwrap();
+    store.retain(1, LogIndex::new(u64::MAX)).unwrap();
     assert_eq!(store.list().unwrap(), std::slice::from_ref(new));
     assert!(path.exists(), "what is damaged is kept for inspection");
 }
@@ -194,7 +195,7 @@ fn a_removed_snapshot_is_read_on_by_its_open_reader() {
     let old = write(&store, 1, &[9; 100_000]);
     let (_, mut reader) = store.open(old.id()).unwrap();
     write(&store, 2, b"newer");
-    store.retain(1).unwrap();
+    store.retain(1, LogIndex::new(u64::MAX)).unwrap();
     assert!(matches!(
         store.open(old.id()),
         Err(StoreError::Misuse { .. })
@@ -236,4 +237,152 @@ fn the_format_is_pinned() {
     let trailer_check = crc32c::crc32c(&[&check[..], &trailer].concat());
     expected.extend_from_slice(&trailer_check.to_le_bytes());
     assert_eq!(found, expected);
+}
+
+const MIB: usize = 1 << 20;
+
+fn pattern(bytes: usize) -> Vec<u8> {
+    let numbers = (0_u64..).flat_map(|number| (number * number).to_le_bytes());
+    numbers.take(bytes).collect()
+}
+
+fn announced(index: u64, data: &[u8]) -> SnapshotMeta {
+    SnapshotMeta {
+        header: header(index),
+        size: data.len() as u64,
+        checksum: crc32c::crc32c(data),
+    }
+}
+
+/// Receives the first `bytes` of `data`, and is cut off.
+fn receive_part(store: &FileSnapshotStore, meta: &SnapshotMeta, data: &[u8]) {
+    let mut sink = store.receive(meta).unwrap();
+    sink.write_all(data).unwrap();
+}
+
+fn kept(store: &FileSnapshotStore, meta: &SnapshotMeta) -> usize {
+    let sink = store.receive(meta).unwrap();
+    usize::try_from(sink.kept().size).unwrap()
+}
+
+/// Changes the one file with this ending.
+fn spoil(directory: &Path, ending: &str, change: impl FnOnce(&mut Vec<u8>)) {
+    let names = names(directory);
+    let name = names.iter().find(|name| name.ends_with(ending)).unwrap();
+    let path = directory.join(name);
+    let mut bytes = fs::read(&path).unwrap();
+    change(&mut bytes);
+    fs::write(&path, bytes).unwrap();
+}
+
+#[test]
+fn a_part_is_kept_to_the_byte_through_a_break_and_a_restart() {
+    let directory = TempDir::new().unwrap();
+    let data = pattern(3 * MIB + 17);
+    let meta = announced(9, &data);
+    let store = FileSnapshotStore::open(directory.path()).unwrap();
+    receive_part(&store, &meta, &data[..2 * MIB + 5]);
+    assert_eq!(kept(&store, &meta), 2 * MIB + 5);
+    drop(store);
+    let store = FileSnapshotStore::open(directory.path()).unwrap();
+    assert_eq!(store.list().unwrap(), []);
+    assert_eq!(kept(&store, &meta), 2 * MIB + 5);
+    let mut sink = store.receive(&meta).unwrap();
+    sink.write_all(&data[2 * MIB + 5..]).unwrap();
+    sink.finish().unwrap();
+    assert_eq!(read(&store, meta.id()).unwrap(), data);
+    assert_eq!(names(directory.path()), [finished_name(meta.id())]);
+}
+
+#[test]
+fn a_part_is_gone_on_with_only_as_far_as_it_is_intact() {
+    let data = pattern(4 * MIB);
+    let meta = announced(9, &data);
+    // What happened to the files while the process was down, and what is left.
+    type Change = fn(&mut Vec<u8>);
+    let cases: [(&str, Change, usize); 7] = [
+        (".part", |bytes| bytes[MIB + 500_000] ^= 1, MIB),
+        (".part", |bytes| bytes.truncate(2 * MIB + 5_000), 2 * MIB),
+        (".part", |bytes| bytes[30] ^= 1, 0),
+        (".part", Vec::clear, 0),
+        (".marks", |bytes| bytes.truncate(bytes.len() - 7), 3 * MIB),
+        (".marks", |bytes| bytes[20] ^= 1, 0),
+        (".marks", Vec::clear, 0),
+    ];
+    for (ending, change, left) in cases {
+        let directory = TempDir::new().unwrap();
+        let store = FileSnapshotStore::open(directory.path()).unwrap();
+        let mut sink = store.receive(&meta).unwrap();
+        for part in data[..3 * MIB + 77].chunks(MIB / 4) {
+            sink.write_all(part).unwrap();
+        }
+        drop(sink);
+        drop(store);
+        spoil(directory.path(), ending, change);
+        let store = FileSnapshotStore::open(directory.path()).unwrap();
+        assert_eq!(kept(&store, &meta), left, "{ending}");
+        let mut sink = store.receive(&meta).unwrap();
+        sink.write_all(&data[left..]).unwrap();
+        sink.finish().unwrap();
+        assert_eq!(read(&store, meta.id()).unwrap(), data);
+    }
+}
+
+#[test]
+fn a_part_goes_when_a_newer_snapshot_is_finished_or_another_is_received() {
+    let directory = TempDir::new().unwrap();
+    let data = pattern(MIB);
+    let store = FileSnapshotStore::open(directory.path()).unwrap();
+    receive_part(&store, &announced(9, &data), &data[..1_000]);
+    write(&store, 8, b"older");
+    assert_eq!(names(directory.path()).len(), 3);
+    let newer = write(&store, 9, b"as new");
+    assert_eq!(store.list().unwrap()[0], newer);
+    assert_eq!(names(directory.path()).len(), 2);
+    receive_part(&store, &announced(20, &data), &data[..1_000]);
+    receive_part(&store, &announced(15, &data), &data[..1_000]);
+    assert_eq!(names(directory.path()).len(), 4, "one part at most");
+    drop(store);
+    let store = FileSnapshotStore::open(directory.path()).unwrap();
+    receive_part(&store, &announced(16, &data), &data[..1_000]);
+    assert_eq!(names(directory.path()).len(), 4, "one part at most");
+}
+
+#[test]
+fn an_open_removes_parts_that_are_overtaken_or_too_many() {
+    let (first, second) = (TempDir::new().unwrap(), TempDir::new().unwrap());
+    let data = pattern(MIB);
+    for (directory, index) in [(&first, 5), (&second, 7)] {
+        let store = FileSnapshotStore::open(directory.path()).unwrap();
+        receive_part(&store, &announced(index, &data), &data[..1_000]);
+    }
+    copy(first.path(), second.path());
+    let store = FileSnapshotStore::open(second.path()).unwrap();
+    assert_eq!(names(second.path()).len(), 2);
+    assert_eq!(kept(&store, &announced(7, &data)), 1_000);
+    drop(store);
+    let finished = TempDir::new().unwrap();
+    write(&FileSnapshotStore::open(finished.path()).unwrap(), 7, b"x");
+    copy(finished.path(), second.path());
+    drop(FileSnapshotStore::open(second.path()).unwrap());
+    assert_eq!(names(second.path()).len(), 1);
+}
+
+#[test]
+fn a_receiver_with_damage_in_its_part_learns_it_from_the_reader() {
+    let directory = TempDir::new().unwrap();
+    let store = FileSnapshotStore::open(directory.path()).unwrap();
+    let data = pattern(MIB);
+    let meta = write(&store, 3, &data);
+    let (_, mut reader) = store.open(meta.id()).unwrap();
+    let mut kept = Kept::NOTHING;
+    kept.add(&data[..1_000]);
+    kept.checksum ^= 1;
+    assert!(reader.start_after(kept).unwrap());
+    let error = reader.read_to_end(&mut Vec::new()).unwrap_err();
+    assert_eq!(error.kind(), std::io::ErrorKind::InvalidData);
+    assert!(reader.start_after(Kept::NOTHING).unwrap());
+    let mut whole = Vec::new();
+    reader.read_to_end(&mut whole).unwrap();
+    assert!(whole == data, "the same reader can give the whole");
 }
