@@ -215,10 +215,9 @@ mod tests {
                 .map(|part| part.as_ref().map(|p| p.0))
                 .collect();
             if can_start_over {
-                // The last six bytes are not given out before the whole is known to fit.
-                assert_eq!(offsets, [Some(0), Some(6), Some(12)]);
+                assert_eq!(offsets, [Some(9), Some(0), Some(6), Some(12)]);
             } else {
-                assert_eq!(offsets, [None]);
+                assert_eq!(offsets, [Some(9), None]);
             }
         }
     }
