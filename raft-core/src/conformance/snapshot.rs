@@ -1,5 +1,6 @@
 //! Properties of a snapshot store.
 
+use std::ops::Range;
 use std::slice;
 use std::sync::Arc;
 
@@ -120,7 +121,8 @@ pub fn a_received_snapshot_that_was_cut_off_is_gone_on_with(backend: &mut dyn Ba
         let mut stores = backend.open();
         let mut sink = stores.snapshots.receive(&meta).expect("receive");
         let from = check_kept(sink.as_ref(), &data);
-        sink.write_all(&data[from..cut.max(from)]).expect("write");
+        sink.write_all(part(&data, from..cut.max(from)))
+            .expect("write");
         drop(sink);
         assert_eq!(list(&stores), [], "a part is not a snapshot");
         if cut % 2 == 1 {
@@ -132,7 +134,7 @@ pub fn a_received_snapshot_that_was_cut_off_is_gone_on_with(backend: &mut dyn Ba
     let stores = backend.open();
     let mut sink = stores.snapshots.receive(&meta).expect("receive");
     let from = check_kept(sink.as_ref(), &data);
-    sink.write_all(&data[from..]).expect("write");
+    sink.write_all(rest(&data, from)).expect("write");
     assert_eq!(sink.finish().expect("finish"), meta);
     assert_eq!(list(&stores), slice::from_ref(&meta));
     assert_eq!(read(&stores, &meta), data);
@@ -147,12 +149,12 @@ pub fn what_was_kept_of_another_snapshot_is_not_gone_on_with(backend: &mut dyn B
         let meta = announced(index, data);
         let mut sink = stores.snapshots.receive(&meta).expect("receive");
         assert_eq!(sink.kept(), Kept::NOTHING);
-        sink.write_all(&data[..2_500_000]).expect("write");
+        sink.write_all(part(data, 0..2_500_000)).expect("write");
     }
     let meta = announced(8, &data);
     let mut sink = stores.snapshots.receive(&meta).expect("receive");
     let from = check_kept(sink.as_ref(), &data);
-    sink.write_all(&data[from..]).expect("write");
+    sink.write_all(rest(&data, from)).expect("write");
     sink.finish().expect("finish");
     assert_eq!(read(&stores, &meta), data);
 }
@@ -163,7 +165,7 @@ pub fn a_received_part_that_is_discarded_is_gone(backend: &mut dyn Backend) {
     let meta = announced(8, &data);
     let stores = backend.open();
     let mut sink = stores.snapshots.receive(&meta).expect("receive");
-    sink.write_all(&data[..2_000_000]).expect("write");
+    sink.write_all(part(&data, 0..2_000_000)).expect("write");
     sink.discard();
     let sink = stores.snapshots.receive(&meta).expect("receive");
     assert_eq!(sink.kept(), Kept::NOTHING);
@@ -180,12 +182,12 @@ pub fn a_second_attempt_does_not_mix_with_the_first(backend: &mut dyn Backend) {
     let data = pattern(3_000_000);
     let meta = announced(8, &data);
     let mut first = stores.snapshots.receive(&meta).expect("receive");
-    first.write_all(&data[..2_000_000]).expect("write");
+    first.write_all(part(&data, 0..2_000_000)).expect("write");
     let mut second = stores.snapshots.receive(&meta).expect("receive");
     let from = check_kept(second.as_ref(), &data);
     // Fails, or goes elsewhere.
     let _ = first.write_all(&[0; 100_000]);
-    second.write_all(&data[from..]).expect("write");
+    second.write_all(rest(&data, from)).expect("write");
     drop(first);
     second.finish().expect("finish");
     assert_eq!(read(&stores, &meta), data);
@@ -198,12 +200,12 @@ pub fn a_reader_that_starts_later_gives_the_rest(backend: &mut dyn Backend) {
     let meta = write(&stores, 3, &data);
     for from in [0, 1, 300_000, 700_000] {
         let mut kept = Kept::NOTHING;
-        kept.add(&data[..from]);
+        kept.add(part(&data, 0..from));
         let (_, mut reader) = stores.snapshots.open(meta.id()).expect("open");
-        let mut rest = Vec::new();
+        let mut found = Vec::new();
         if reader.start_after(kept).expect("start") {
-            reader.read_to_end(&mut rest).expect("read");
-            assert_eq!(rest, data[from..]);
+            reader.read_to_end(&mut found).expect("read");
+            assert_eq!(found, rest(&data, from));
         }
     }
 }
@@ -250,6 +252,14 @@ fn pattern(bytes: usize) -> Vec<u8> {
     numbers.take(bytes).collect()
 }
 
+fn part(data: &[u8], range: Range<usize>) -> &[u8] {
+    data.get(range).expect("a part")
+}
+
+fn rest(data: &[u8], from: usize) -> &[u8] {
+    data.get(from..).expect("a rest")
+}
+
 fn announced(index: u64, data: &[u8]) -> SnapshotMeta {
     SnapshotMeta {
         header: header(index),
@@ -262,7 +272,7 @@ fn announced(index: u64, data: &[u8]) -> SnapshotMeta {
 fn check_kept(sink: &dyn SnapshotSink, data: &[u8]) -> usize {
     let mut expected = Kept::NOTHING;
     let end = usize::try_from(sink.kept().size).expect("a length");
-    expected.add(&data[..end]);
+    expected.add(part(data, 0..end));
     assert_eq!(sink.kept(), expected);
     end
 }
