@@ -198,7 +198,9 @@ impl Inbox {
     /// Says that the receiver of a snapshot has confirmed more of it: it lives, and the stream moves.
     pub fn snapshot_progressed(&self, to: NodeId, term: Term) {
         // A full lane loses this; the next one says the same.
-        let _ = self.control.try_send(Inbound::SnapshotProgressed { to, term });
+        let _ = self
+            .control
+            .try_send(Inbound::SnapshotProgressed { to, term });
     }
 
     /// Says how far the node is, so that snapshots that it does not need are not taken in.

@@ -11,7 +11,7 @@ use super::applier::{Applier, Frozen};
 use super::completion::Completion;
 use crate::id::{LogIndex, Term};
 use crate::membership::Peer;
-use crate::snapshot::SnapshotMeta;
+use crate::snapshot::{Kept, SnapshotMeta};
 use crate::store::{SnapshotRead, SnapshotStore, StoreError};
 use crate::transport::{OutboundSnapshot, Transport};
 
@@ -96,7 +96,11 @@ impl SnapshotWorker {
                         detail,
                     });
                 };
-                let data = Box::new(Watched { data, unreadable });
+                let data = Box::new(Watched {
+                    data,
+                    unreadable,
+                    goes_on: false,
+                });
                 let outbound = OutboundSnapshot { term, meta, data };
                 self.transport.send_snapshot(to, outbound);
                 None
@@ -109,10 +113,7 @@ impl SnapshotWorker {
         }
     }
 
-    fn newest(
-        &self,
-        reaches: LogIndex,
-    ) -> Result<(SnapshotMeta, Box<dyn SnapshotRead>), String> {
+    fn newest(&self, reaches: LogIndex) -> Result<(SnapshotMeta, Box<dyn SnapshotRead>), String> {
         let text = |error: StoreError| error.to_string();
         let list = self.snapshots.list().map_err(text)?;
         match list.first().filter(|meta| meta.id().index >= reaches) {
@@ -155,17 +156,30 @@ impl SnapshotWorker {
 /// Reads for a transport, and tells the node where that fails: a transport cannot tell a damaged
 /// file from a broken connection.
 struct Watched<F> {
-    data: Box<dyn io::Read + Send>,
+    data: Box<dyn SnapshotRead>,
     unreadable: F,
+    /// The receiver has the first part. What does not fit may be at its end, and is read again.
+    goes_on: bool,
 }
 
 impl<F: Fn(String)> io::Read for Watched<F> {
     fn read(&mut self, bytes: &mut [u8]) -> io::Result<usize> {
         self.data.read(bytes).inspect_err(|error| {
-            if error.kind() != io::ErrorKind::Interrupted {
+            let may_be_theirs = self.goes_on && error.kind() == io::ErrorKind::InvalidData;
+            if error.kind() != io::ErrorKind::Interrupted && !may_be_theirs {
                 (self.unreadable)(error.to_string());
             }
         })
+    }
+}
+
+impl<F: Fn(String) + Send> SnapshotRead for Watched<F> {
+    fn start_after(&mut self, kept: Kept) -> io::Result<bool> {
+        let moved = self.data.start_after(kept)?;
+        if moved {
+            self.goes_on = kept.size > 0;
+        }
+        Ok(moved)
     }
 }
 

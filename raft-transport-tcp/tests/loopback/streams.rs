@@ -134,7 +134,8 @@ async fn the_sender_is_told_that_the_receiver_moves_on() {
     let mut told = 0;
     loop {
         match one.control().await {
-            Inbound::SnapshotProgressed { to } => {
+            Inbound::SnapshotProgressed { to, term } => {
+                assert_eq!(term, Term::new(3));
                 assert_eq!(to, NodeId::new(2));
                 told += 1;
             }
