@@ -85,12 +85,7 @@ impl Raft {
                 }
             },
             Event::SnapshotTaken(meta) => {
-                let needed = match &self.role {
-                    Role::Leader(leader) => leader.needed_after(),
-                    Role::Follower(_) | Role::PreCandidate(_) | Role::Candidate(_) => {
-                        LogIndex::new(u64::MAX)
-                    }
-                };
+                let needed = self.needed_after();
                 self.shared.on_snapshot_taken(&meta, needed);
             }
             Event::SnapshotNotTaken => self.shared.on_snapshot_not_taken(),
@@ -148,6 +143,16 @@ impl Raft {
                 act(leader, shared);
             }
         });
+    }
+
+    /// Entries after this index must not be purged.
+    fn needed_after(&self) -> LogIndex {
+        match &self.role {
+            Role::Leader(leader) => leader.needed_after(),
+            Role::Follower(_) | Role::PreCandidate(_) | Role::Candidate(_) => {
+                LogIndex::new(u64::MAX)
+            }
+        }
     }
 
     fn on_time_passed(&mut self, out: &mut Effects) {
