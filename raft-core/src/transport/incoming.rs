@@ -209,7 +209,7 @@ impl Write for IncomingSnapshot {
     }
 
     fn flush(&mut self) -> io::Result<()> {
-        self.sink.as_mut().map_or(Ok(()), |sink| sink.flush())
+        self.sink.as_mut().map_or(Ok(()), Write::flush)
     }
 }
 
