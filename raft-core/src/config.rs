@@ -2,6 +2,9 @@
 
 use std::time::Duration;
 
+use crate::entry::HEADER_BYTES;
+use crate::message::MESSAGE_BYTES;
+
 /// How a node behaves. Every field has a default; [`Config::validate`] checks their relations.
 ///
 /// All members of a group should run with the same timings.
@@ -141,6 +144,16 @@ impl Config {
             }
             None => Ok(()),
         }
+    }
+}
+
+impl Config {
+    /// The largest message that a node with these settings sends, as
+    /// [`Message::bytes`](crate::message::Message::bytes) counts.
+    pub fn message_bytes_max(&self) -> usize {
+        let one_entry = self.entry_bytes_max.saturating_add(HEADER_BYTES);
+        let entries = one_entry.max(self.append_bytes_max);
+        entries.saturating_add(MESSAGE_BYTES)
     }
 }
 

@@ -159,15 +159,17 @@ impl Body {
     }
 }
 
+/// What a message counts for besides its entries.
+pub const MESSAGE_BYTES: usize = 128;
+
 impl Message {
     /// Bytes that the message takes in memory and, about, on the wire. What queues count.
     pub fn bytes(&self) -> usize {
-        const FIXED: usize = 128;
         match &self.body {
             Body::Append { entries, .. } => {
-                FIXED + entries.iter().map(Entry::record_bytes).sum::<usize>()
+                MESSAGE_BYTES + entries.iter().map(Entry::record_bytes).sum::<usize>()
             }
-            _ => FIXED,
+            _ => MESSAGE_BYTES,
         }
     }
 }

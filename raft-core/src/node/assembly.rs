@@ -29,7 +29,7 @@ use super::waiting::Waiting;
 use crate::config::Config;
 use crate::consensus::{Effects, Raft, Setup, Write};
 use crate::hard_state::Identity;
-use crate::store::LogReader;
+use crate::store::{LogReader, SnapshotStore};
 use crate::transport::{Inbox, Transport};
 
 /// A node that is ready to run.
@@ -100,6 +100,7 @@ impl Assembly {
             gate: Arc::new(ProposalGate::new(config.unapplied_bytes_max)),
             requests: requests_sender,
             entry_bytes_max: config.entry_bytes_max,
+            snapshots: Arc::clone(&recovered.snapshots),
             stopping: Arc::clone(stopping),
             transport,
         };
@@ -126,6 +127,7 @@ struct Outside {
     gate: Arc<ProposalGate>,
     requests: mpsc::UnboundedSender<Request>,
     entry_bytes_max: usize,
+    snapshots: Arc<dyn SnapshotStore>,
     stopping: Arc<AtomicBool>,
     transport: Arc<dyn Transport>,
 }
@@ -151,6 +153,7 @@ impl Outside {
             address: self.transport.local_address(),
             clock: self.clock.clone(),
             entry_bytes_max: self.entry_bytes_max,
+            snapshots: Arc::clone(&self.snapshots),
             gate: Arc::clone(&self.gate),
             requests: self.requests,
             standing: standing_seen,

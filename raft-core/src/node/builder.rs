@@ -1,6 +1,7 @@
 //! How a node is put together.
 
 use std::fmt;
+use std::io::Read;
 use std::sync::Arc;
 use std::thread;
 
@@ -10,11 +11,13 @@ use tokio::sync::oneshot;
 use super::Node;
 use super::entropy::entropy;
 use super::error::StartError;
+use super::initial_state::InitialState;
 use super::launch::Launch;
 use super::recover::Who;
-use crate::config::Config;
+use crate::config::{Config, ConfigError};
 use crate::id::{ClusterId, GroupId, NodeId, RecoveryEpoch};
 use crate::membership::Membership;
+use crate::snapshot::SnapshotMeta;
 use crate::state_machine::StateMachine;
 use crate::store::Stores;
 use crate::transport::Transport;
@@ -29,6 +32,7 @@ pub struct NodeBuilder {
     stores: Stores,
     transport: Arc<dyn Transport>,
     machine: Box<dyn StateMachine>,
+    initial_state: Option<InitialState>,
 }
 
 impl NodeBuilder {
@@ -53,6 +57,7 @@ impl NodeBuilder {
             stores,
             transport,
             machine,
+            initial_state: None,
         }
     }
 
@@ -80,6 +85,20 @@ impl NodeBuilder {
     /// a node that joins later is given none.
     pub fn initial_membership(mut self, membership: Membership) -> Self {
         self.who.initial_membership = Some(membership);
+        self
+    }
+
+    /// The state with which the group begins, in place of an empty machine: what
+    /// [`Node::backup`](super::Node::backup) gave, in this cluster or another. Like the initial
+    /// membership, without which it means nothing, it counts only on empty stores, and every founding
+    /// member must be given the same; members with different ones stop when they hear each other.
+    ///
+    /// Index, term and membership of the former group are forgotten; its time goes on. `data` is
+    /// verified against the size and the checksum in `meta`. Whether the machine understands a
+    /// state that another version of it has written is up to the machine.
+    pub fn initial_state(mut self, meta: SnapshotMeta, data: impl Read + Send + 'static) -> Self {
+        let data = Box::new(data);
+        self.initial_state = Some(InitialState { meta, data });
         self
     }
 
@@ -112,6 +131,7 @@ impl NodeBuilder {
     /// [`StartError`] says what is wrong and what to do. Nothing that is stored is lost by trying.
     pub async fn start(self) -> Result<Node, StartError> {
         self.config.validate()?;
+        self.check_transport()?;
         if let Some(membership) = &self.who.initial_membership
             && !membership.contains(self.who.node)
         {
@@ -131,6 +151,7 @@ impl NodeBuilder {
             stores: self.stores,
             transport: self.transport,
             machine: self.machine,
+            initial_state: self.initial_state,
             started,
         };
         // The thread is the last to end, after it has joined the others: nobody can join it.
@@ -139,6 +160,22 @@ impl NodeBuilder {
             .spawn(move || launch.run(runtime))
             .map_err(StartError::Thread)?;
         outcome.await.unwrap_or(Err(StartError::Panicked))
+    }
+}
+
+impl NodeBuilder {
+    /// What the transport cannot carry would never be replicated.
+    fn check_transport(&self) -> Result<(), ConfigError> {
+        let needed = self.config.message_bytes_max();
+        match self.transport.message_bytes_max() {
+            Some(bytes_max) if bytes_max < needed => Err(ConfigError(format!(
+                "the transport carries messages of up to {bytes_max} bytes, and entry_bytes_max ({}) \
+                 and append_bytes_max ({}) allow messages of {needed}: raise the transport's \
+                 frame_bytes_max, or lower these",
+                self.config.entry_bytes_max, self.config.append_bytes_max
+            ))),
+            Some(_) | None => Ok(()),
+        }
     }
 }
 

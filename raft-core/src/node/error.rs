@@ -242,6 +242,9 @@ pub enum StartError {
         /// The log's last entry.
         last: LogId,
     },
+    /// The initial state is not what it was announced to be, or cannot be read.
+    #[error("the initial state cannot be used: {0}; make another backup, or begin without it")]
+    InitialState(String),
     /// The state machine could not load its snapshot.
     #[error("snapshot {snapshot} could not be restored: {reason}")]
     Restore {

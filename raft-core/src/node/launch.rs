@@ -14,6 +14,7 @@ use super::assembly::{Assembly, Built};
 use super::crew::Crew;
 use super::error::{StartError, StopReason};
 use super::events::NodeEvent;
+use super::initial_state::InitialState;
 use super::recover::{Who, recover};
 use crate::config::Config;
 use crate::state_machine::StateMachine;
@@ -29,6 +30,7 @@ pub(super) struct Launch {
     pub(super) stores: Stores,
     pub(super) transport: Arc<dyn Transport>,
     pub(super) machine: Box<dyn StateMachine>,
+    pub(super) initial_state: Option<InitialState>,
     pub(super) started: oneshot::Sender<Result<Node, StartError>>,
 }
 
@@ -38,7 +40,13 @@ const RUNTIME_END_MAX: Duration = Duration::from_secs(5);
 impl Launch {
     /// Recovers, then runs the node: here, or on the runtime that was given.
     pub(super) fn run(self, runtime: Option<Handle>) {
-        let recovered = match recover(&self.who, &self.config, self.stores, self.machine) {
+        let recovered = match recover(
+            &self.who,
+            &self.config,
+            self.stores,
+            self.machine,
+            self.initial_state,
+        ) {
             Ok(recovered) => recovered,
             Err(error) => return refuse(self.started, error),
         };

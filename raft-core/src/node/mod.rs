@@ -64,6 +64,7 @@ mod event_loop;
 mod events;
 mod execute;
 mod hand;
+mod initial_state;
 mod inputs;
 mod launch;
 mod log_reader;
@@ -102,7 +103,7 @@ use crate::hard_state::Identity;
 use crate::id::{LogId, LogIndex, NodeId};
 use crate::snapshot::SnapshotMeta;
 use crate::state_machine::StateMachine;
-use crate::store::Stores;
+use crate::store::{SnapshotRead, SnapshotStore, StoreError, Stores};
 use crate::time::Timestamp;
 use crate::transport::Transport;
 
@@ -122,6 +123,7 @@ struct Shared {
     address: Option<String>,
     clock: Clock,
     entry_bytes_max: usize,
+    snapshots: Arc<dyn SnapshotStore>,
     gate: Arc<ProposalGate>,
     requests: mpsc::UnboundedSender<Request>,
     standing: watch::Receiver<Standing>,
@@ -262,6 +264,28 @@ impl Node {
         self.ask(Request::Snapshot(reply), answer)
             .await
             .unwrap_or_else(|reason| Err(SnapshotError::Stopped(reason)))
+    }
+
+    /// Takes a snapshot as [`Node::snapshot`], and opens it: its bytes are what the state machine
+    /// wrote, verified on the way. Keep them together with their description, and begin another group
+    /// with them ([`NodeBuilder::initial_state`]). A [`Node::read_barrier`] before it makes sure that
+    /// it contains every write that was answered so far.
+    ///
+    /// Opening may block for a moment.
+    ///
+    /// # Errors
+    /// As [`Node::snapshot`]; [`SnapshotError::Failed`] also if it cannot be opened.
+    pub async fn backup(&self) -> Result<(SnapshotMeta, Box<dyn SnapshotRead>), SnapshotError> {
+        let taken = self.snapshot().await?;
+        let failed = |error: StoreError| SnapshotError::Failed(error.to_string());
+        let snapshots = &self.shared.snapshots;
+        if let Ok(opened) = snapshots.open(taken.id()) {
+            return Ok(opened);
+        }
+        // Newer ones may have taken its place meanwhile, and contain as much.
+        let newest = snapshots.list().map_err(failed)?;
+        let newest = newest.first().map_or(taken.id(), SnapshotMeta::id);
+        snapshots.open(newest).map_err(failed)
     }
 
     /// Makes the group what `change` says, and returns the entry of the membership that it ends

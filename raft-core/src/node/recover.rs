@@ -19,6 +19,7 @@ use std::sync::Arc;
 use super::applier::{Applier, Position};
 use super::entropy::entropy;
 use super::error::StartError;
+use super::initial_state::InitialState;
 use crate::config::Config;
 use crate::consensus::Recovery;
 use crate::entry::{Entry, Payload, Sealed};
@@ -72,19 +73,21 @@ pub(super) fn recover(
     config: &Config,
     stores: Stores,
     machine: Box<dyn StateMachine>,
+    initial_state: Option<InitialState>,
 ) -> Result<Recovered, StartError> {
     let Stores {
         mut log,
         mut stable,
         snapshots,
     } = stores;
-    let list = snapshots.list()?;
+    let mut list = snapshots.list()?;
     let damaged = snapshots.damaged()?.into_iter().next();
     let hard_state = HardState::load(stable.as_ref())?;
     let contents = contents(log.as_ref(), hard_state, &list, damaged.as_ref())?;
     let identity = claim(who, stable.as_mut(), contents.as_deref())?;
     if contents.is_none() {
-        bootstrap(who, log.as_mut())?;
+        let founded = bootstrap(who, initial_state, snapshots.as_ref(), log.as_mut())?;
+        list.extend(founded);
     }
     let purged = log.bounds()?.purged;
     let kept = machine.last_applied();
@@ -180,8 +183,14 @@ fn claim(
     }
 }
 
-/// Makes the initial membership the first entry of an empty log.
-fn bootstrap(who: &Who, log: &mut dyn LogStore) -> Result<(), StartError> {
+/// Makes the initial membership the first entry of an empty log, or, with an initial state, a
+/// snapshot of that entry.
+fn bootstrap(
+    who: &Who,
+    initial_state: Option<InitialState>,
+    snapshots: &dyn SnapshotStore,
+    log: &mut dyn LogStore,
+) -> Result<Option<SnapshotMeta>, StartError> {
     // A group of a later epoch was recovered: it is joined, and never founded again.
     let founds = who.epoch == RecoveryEpoch::default();
     let Some(membership) = who.initial_membership.clone().filter(|_| founds) else {
@@ -189,8 +198,11 @@ fn bootstrap(who: &Who, log: &mut dyn LogStore) -> Result<(), StartError> {
             node = %who.node,
             "empty stores and no initial membership: the node waits to be added to a group"
         );
-        return Ok(());
+        return Ok(None);
     };
+    if let Some(state) = initial_state {
+        return state.found(membership, snapshots, log).map(Some);
+    }
     tracing::info!(node = %who.node, %membership, "empty stores: begins with this membership");
     let payload = Payload::membership(membership).map_err(|error| StoreError::Misuse {
         place: LOG.into(),
@@ -205,7 +217,7 @@ fn bootstrap(who: &Who, log: &mut dyn LogStore) -> Result<(), StartError> {
     );
     log.append(&[first])?;
     log.sync()?;
-    Ok(())
+    Ok(None)
 }
 
 /// The newest snapshot that is intact, if the log continues it.

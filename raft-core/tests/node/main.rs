@@ -2,6 +2,8 @@
 //! everybody waits, unless a test is about threads that block.
 
 #[cfg(test)]
+mod backups;
+#[cfg(test)]
 mod cluster;
 #[cfg(test)]
 mod damage;
@@ -13,6 +15,8 @@ mod failures;
 mod limits;
 #[cfg(test)]
 mod membership;
+#[cfg(test)]
+mod on_disk;
 #[cfg(test)]
 mod reading;
 #[cfg(test)]

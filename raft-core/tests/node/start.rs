@@ -2,14 +2,18 @@
 
 use std::time::Duration;
 
+use raft_core::Identity;
 use raft_core::config::Config;
 use raft_core::entry::{Entry, Sealed};
 use raft_core::id::{ChainLink, ClusterId, LogId, LogIndex, Term};
+use raft_core::membership::Peer;
 use raft_core::memory::{MemoryStores, Network};
+use raft_core::message::Message;
 use raft_core::node::{Node, StartError};
 use raft_core::snapshot::SnapshotMeta;
 use raft_core::state_machine::{Committed, SnapshotView, StateMachine, StateMachineError};
 use raft_core::time::ClusterTime;
+use raft_core::transport::{Inbox, OutboundSnapshot, Transport};
 use tokio::runtime::Handle;
 
 use crate::support::{Book, Cluster, members, soon};
@@ -192,4 +196,47 @@ async fn a_long_log_is_replayed_in_pieces() {
         cluster.leader().await;
         cluster.write(1, 0..1).await;
     }
+}
+
+/// Carries small messages only.
+struct Narrow(raft_core::memory::NetworkTransport);
+
+impl Transport for Narrow {
+    fn start(&self, local: Identity, inbox: Inbox) -> std::io::Result<()> {
+        self.0.start(local, inbox)
+    }
+
+    fn send(&self, to: &Peer, message: Message) {
+        self.0.send(to, message);
+    }
+
+    fn send_snapshot(&self, to: &Peer, snapshot: OutboundSnapshot) {
+        self.0.send_snapshot(to, snapshot);
+    }
+
+    fn stop(&self) {
+        self.0.stop();
+    }
+
+    fn message_bytes_max(&self) -> Option<usize> {
+        Some(1 << 20)
+    }
+}
+
+#[tokio::test]
+async fn entries_that_the_transport_cannot_carry_are_refused_at_the_start() {
+    let start = |entry_bytes_max, append_bytes_max| {
+        let mut config = Config::default();
+        config.entry_bytes_max = entry_bytes_max;
+        config.append_bytes_max = append_bytes_max;
+        let transport = Narrow(Network::new().transport(1));
+        let stores = MemoryStores::new().open();
+        let builder = Node::builder(1, stores, transport, Book::new());
+        builder.config(config).start()
+    };
+    for (entry, append) in [(1 << 20, 1_000), (1_000, 1 << 20)] {
+        let error = start(entry, append).await.unwrap_err();
+        assert!(error.to_string().contains("frame_bytes_max"), "{error}");
+    }
+    start((1 << 20) - 1_000, 1_000).await.unwrap();
 }

@@ -157,6 +157,14 @@ impl Cluster {
         self.builder_on(id, self.disks[&id].open(), machine)
     }
 
+    /// A node that is to be added to the running group.
+    pub(crate) fn builder_that_joins(&self, id: u64, machine: impl StateMachine) -> NodeBuilder {
+        let stores = self.disks[&id].open();
+        Node::builder(id, stores, self.network.transport(id), machine)
+            .config(self.config.clone())
+            .runtime(Handle::current())
+    }
+
     pub(crate) fn builder_on(
         &self,
         id: u64,

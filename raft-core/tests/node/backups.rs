@@ -1,0 +1,130 @@
+//! Backups: taken from a running group, and the beginning of another one.
+
+use std::io::{Cursor, Read};
+
+use raft_core::change::MembershipChange;
+use raft_core::memory::MemoryStores;
+use raft_core::node::{NodeBuilder, StartError};
+use raft_core::snapshot::SnapshotMeta;
+
+use crate::support::{Book, Cluster, Member, members, soon};
+
+/// What a group of three holds after `lines` lines.
+async fn backup_of(lines: usize) -> (SnapshotMeta, Vec<u8>) {
+    let cluster = Cluster::start(3).await;
+    let leader = cluster.leader().await;
+    cluster.write(leader, 0..lines).await;
+    let (meta, mut data) = soon(cluster.node(leader).backup()).await.unwrap();
+    let mut bytes = Vec::new();
+    data.read_to_end(&mut bytes).unwrap();
+    assert_eq!(bytes.len() as u64, meta.size);
+    (meta, bytes)
+}
+
+/// A group of three that begins with a backup.
+async fn begun_with(meta: &SnapshotMeta, bytes: &[u8]) -> Cluster {
+    let mut cluster = Cluster::start(0).await;
+    for id in 1..=3 {
+        cluster.disks.insert(id, MemoryStores::new());
+    }
+    for id in 1..=3 {
+        let book = Book::new();
+        let builder = with_state(cluster.builder(id, book.clone()), meta, bytes);
+        let node = builder.start().await.unwrap();
+        cluster.members.insert(id, Member { node, book });
+    }
+    cluster
+}
+
+fn with_state(builder: NodeBuilder, meta: &SnapshotMeta, bytes: &[u8]) -> NodeBuilder {
+    builder.initial_state(meta.clone(), Cursor::new(bytes.to_vec()))
+}
+
+fn lines(count: usize) -> Vec<String> {
+    (0..count).map(|line| format!("line {line}")).collect()
+}
+
+/// Wherever the former group was.
+#[tokio::test(start_paused = true)]
+async fn a_group_begins_with_a_backup_and_goes_on_from_it() {
+    for count in [1, 2, 100, 1_000] {
+        let (meta, bytes) = backup_of(count).await;
+        let mut cluster = begun_with(&meta, &bytes).await;
+        let leader = cluster.leader().await;
+        cluster.write(leader, count..count + 3).await;
+        for id in 1..=3 {
+            cluster.book(id).has(count + 3).await;
+            assert_eq!(cluster.book(id).lines(), lines(count + 3));
+        }
+        // It counts once: a restart goes on with what the stores hold.
+        cluster.stop_node(2).await;
+        let book = Book::new();
+        let builder = with_state(cluster.builder(2, book.clone()), &meta, &bytes);
+        let node = builder.start().await.unwrap();
+        cluster.members.insert(2, Member { node, book });
+        cluster.book(2).has(count + 3).await;
+        assert_eq!(cluster.book(2).lines(), lines(count + 3));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_member_that_joins_later_gets_the_initial_state_as_a_snapshot() {
+    let (meta, bytes) = backup_of(5).await;
+    let mut cluster = begun_with(&meta, &bytes).await;
+    let leader = cluster.leader().await;
+    cluster.disks.insert(4, MemoryStores::new());
+    let book = Book::new();
+    let joins = cluster.builder_that_joins(4, book.clone());
+    let node = joins.start().await.unwrap();
+    cluster.members.insert(4, Member { node, book });
+    let change = MembershipChange::new().add_voter(4, "memory:4");
+    soon(cluster.node(leader).change_membership(change))
+        .await
+        .unwrap();
+    cluster.book(4).has(5).await;
+    assert_eq!(cluster.book(4).lines(), lines(5));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_state_that_is_not_what_it_should_be_is_refused_and_leaves_the_stores_empty() {
+    let (meta, bytes) = backup_of(5).await;
+    let mut cluster = Cluster::start(0).await;
+    cluster.disks.insert(1, MemoryStores::new());
+    let mut flipped = bytes.clone();
+    flipped[3] ^= 1;
+    for wrong in [&flipped[..], &bytes[1..], &[]] {
+        let builder = with_state(cluster.builder(1, Book::new()), &meta, wrong);
+        let error = builder.start().await.unwrap_err();
+        assert!(matches!(error, StartError::InitialState(_)), "{error}");
+    }
+    let book = Book::new();
+    let builder = with_state(cluster.builder(1, book.clone()), &meta, &bytes);
+    let node = builder.initial_membership(members(1)).start().await;
+    let mut standing = node.unwrap().watch();
+    soon(standing.wait_for(|now| now.leader.is_some()))
+        .await
+        .unwrap();
+    assert_eq!(book.lines(), lines(5));
+}
+
+#[tokio::test(start_paused = true)]
+async fn founding_members_with_different_states_do_not_go_on_together() {
+    let (meta, bytes) = backup_of(5).await;
+    let (other_meta, other_bytes) = backup_of(6).await;
+    let mut cluster = Cluster::start(0).await;
+    for id in 1..=2 {
+        cluster.disks.insert(id, MemoryStores::new());
+    }
+    for (id, meta, bytes) in [(1, &meta, &bytes), (2, &other_meta, &other_bytes)] {
+        let book = Book::new();
+        let builder = with_state(cluster.builder(id, book.clone()), meta, bytes);
+        let node = builder.start().await.unwrap();
+        cluster.members.insert(id, Member { node, book });
+    }
+    let (one, two) = (cluster.node(1).stopped(), cluster.node(2).stopped());
+    let reason = soon(async {
+        tokio::select! { reason = one => reason, reason = two => reason }
+    })
+    .await;
+    assert!(reason.to_string().contains("protect its data"), "{reason}");
+}
