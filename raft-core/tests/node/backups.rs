@@ -100,7 +100,8 @@ async fn a_state_that_is_not_what_it_should_be_is_refused_and_leaves_the_stores_
     let book = Book::new();
     let builder = with_state(cluster.builder(1, book.clone()), &meta, &bytes);
     let node = builder.initial_membership(members(1)).start().await;
-    let mut standing = node.unwrap().watch();
+    let node = node.unwrap();
+    let mut standing = node.watch();
     soon(standing.wait_for(|now| now.leader.is_some()))
         .await
         .unwrap();
