@@ -314,4 +314,17 @@ mod tests {
         assert_eq!(progress.overdue(Timestamp::from_millis(10)), None);
         assert_eq!(progress.overdue(Timestamp::from_millis(11)), Some(index(3)));
     }
+
+    #[test]
+    fn a_receiver_that_has_taken_more_is_not_kept_waiting_longer_and_longer() {
+        let least = Duration::from_millis(50);
+        let mut progress = Progress::new(index(1), Timestamp::ZERO);
+        for _ in 0..5 {
+            progress.snapshot_failed(Timestamp::ZERO, least);
+        }
+        assert!(!progress.may_have_snapshot(Timestamp::from_millis(799)));
+        progress.snapshot_moves();
+        progress.snapshot_failed(Timestamp::ZERO, least);
+        assert!(progress.may_have_snapshot(Timestamp::from_millis(50)));
+    }
 }
