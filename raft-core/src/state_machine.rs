@@ -18,6 +18,11 @@ use crate::time::ClusterTime;
 ///
 /// **Determinism.** The effect of a command depends on the machine's state, the command, its id
 /// and its time alone: no clock, no randomness, no iteration over hashed maps.
+///
+/// **Effects outside.** Every member applies every command, and a machine that keeps nothing on disk
+/// applies those after its snapshot again when it starts. What must happen once in the world, as a
+/// mail or a payment, is not done here: the proposer does it once it has the answer, or somebody who
+/// reads it from the state.
 pub trait StateMachine: Send + 'static {
     /// Applies commands in log order and returns one response for each.
     ///

@@ -11,7 +11,7 @@ use raft_core::consensus::{RoleName, To};
 use raft_core::entry::Entry;
 use raft_core::id::{ChainLink, LogIndex};
 use raft_core::memory::{MemoryStores, Network};
-use raft_core::node::{Node, Outcome, ProposeError, ReadMode, StopReason};
+use raft_core::node::{Node, ProposeError, ReadMode, StopReason};
 use raft_core::snapshot::SnapshotMeta;
 use raft_core::state_machine::{Committed, SnapshotView, StateMachine, StateMachineError};
 use raft_core::store::{LogBounds, LogReader, LogStore, StoreError, Stores};
@@ -125,7 +125,9 @@ async fn leader_other_than(members: &[Member], not: usize) -> usize {
         let mut standing = members[at].node.watch();
         async move {
             let leads = standing.wait_for(|now| at != not && now.role == RoleName::Leader);
-            leads.await.unwrap();
+            if leads.await.is_err() {
+                std::future::pending::<()>().await; // It has stopped.
+            }
             at
         }
     };
@@ -139,29 +141,35 @@ async fn leader_other_than(members: &[Member], not: usize) -> usize {
     .await
 }
 
+/// Writes a line at whoever leads, other than `not`, and says who that was. On a busy machine an
+/// election may come in between.
+async fn write(members: &[Member], not: usize, line: &str) -> usize {
+    loop {
+        let at = leader_other_than(members, not).await;
+        if soon(members[at].node.propose(line.to_owned())).await.is_ok() {
+            return at;
+        }
+    }
+}
+
 /// Syncs run on a thread of their own, so the event loop notices that nothing comes back.
 #[tokio::test]
 async fn a_leader_whose_disk_hangs_is_replaced_and_comes_back() {
     let network = Network::new();
     let group = start_three(&network).await;
-    let old = leader_other_than(&group, usize::MAX).await;
-    soon(group[old].node.propose("first")).await.unwrap();
+    let old = write(&group, usize::MAX, "first").await;
     group[old].gate.close();
     let node = group[old].node.clone();
     let hanging = tokio::spawn(async move { node.propose("second").await });
-    let new = leader_other_than(&group, old).await;
-    soon(group[new].node.propose("third")).await.unwrap();
+    let new = write(&group, old, "third").await;
     let status = soon(group[old].node.status()).await.unwrap();
     assert_ne!(status.raft.standing.role, RoleName::Leader);
     group[old].gate.open();
     let written = soon(hanging).await.unwrap();
-    if let Err(error) = &written {
-        assert_eq!(error.outcome(), Outcome::Unknown, "{error}");
-    }
     let lines = group[new].book.lines();
     assert!(written.is_err() || lines.contains(&"second".to_owned()));
     group[old].book.has(lines.len()).await;
-    assert_eq!(group[old].book.lines(), lines);
+    assert_eq!(group[old].book.lines()[..lines.len()], lines);
     for member in &group {
         soon(member.node.shutdown()).await.unwrap();
     }
@@ -172,19 +180,24 @@ async fn a_leader_whose_disk_hangs_is_replaced_and_comes_back() {
 async fn a_read_does_not_wait_for_the_disk_of_a_follower() {
     let network = Network::new();
     let group = start_three(&network).await;
-    let leader = leader_other_than(&group, usize::MAX).await;
-    soon(group[leader].node.propose("first")).await.unwrap();
-    let followers: Vec<usize> = (0..3).filter(|at| *at != leader).collect();
-    network.isolate(group[followers[0]].node.id());
-    group[followers[1]].gate.close();
-    let node = group[leader].node.clone();
-    let hanging = tokio::spawn(async move { node.propose("second").await });
-    soon(group[leader].node.read_barrier(ReadMode::Linearizable))
-        .await
-        .unwrap();
-    group[followers[1]].gate.open();
-    network.heal();
-    drop(soon(hanging).await);
+    loop {
+        let leader = write(&group, usize::MAX, "first").await;
+        let (away, slow) = ((leader + 1) % 3, (leader + 2) % 3);
+        network.isolate(group[away].node.id());
+        group[slow].gate.close();
+        let node = group[leader].node.clone();
+        let hanging = tokio::spawn(async move { node.propose("second").await });
+        let read = soon(group[leader].node.read_barrier(ReadMode::Linearizable)).await;
+        let was_written = hanging.is_finished();
+        group[slow].gate.open();
+        network.heal();
+        drop(soon(hanging).await);
+        // On a busy machine the leader may lose its office before it is asked.
+        if read.is_ok() {
+            assert!(!was_written, "the disk was not needed");
+            break;
+        }
+    }
     for member in &group {
         soon(member.node.shutdown()).await.unwrap();
     }
@@ -195,19 +208,17 @@ async fn a_read_does_not_wait_for_the_disk_of_a_follower() {
 async fn a_sync_that_has_failed_is_not_tried_again() {
     let network = Network::new();
     let group = start_three(&network).await;
-    let leader = leader_other_than(&group, usize::MAX).await;
-    soon(group[leader].node.propose("first")).await.unwrap();
-    let sick = &group[(leader + 1) % 3];
+    let leader = write(&group, usize::MAX, "first").await;
+    let at = (leader + 1) % 3;
+    let sick = &group[at];
     sick.failures.store(1, Ordering::SeqCst);
-    soon(group[leader].node.propose("second")).await.unwrap();
+    write(&group, at, "second").await;
     let reason = soon(sick.node.stopped()).await;
     assert!(matches!(reason, StopReason::Store(_)), "{reason}");
     assert!(reason.to_string().contains("disk.log"), "{reason}");
     let syncs = sick.syncs.load(Ordering::SeqCst);
-    for line in 0..5 {
-        soon(group[leader].node.propose(format!("{line}")))
-            .await
-            .unwrap();
+    for _ in 0..5 {
+        write(&group, at, "more").await;
     }
     assert_eq!(sick.syncs.load(Ordering::SeqCst), syncs);
     assert_eq!(sick.failures.load(Ordering::SeqCst), 0);
