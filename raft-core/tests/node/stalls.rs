@@ -146,7 +146,10 @@ async fn leader_other_than(members: &[Member], not: usize) -> usize {
 async fn write(members: &[Member], not: usize, line: &str) -> usize {
     loop {
         let at = leader_other_than(members, not).await;
-        if soon(members[at].node.propose(line.to_owned())).await.is_ok() {
+        if soon(members[at].node.propose(line.to_owned()))
+            .await
+            .is_ok()
+        {
             return at;
         }
     }
