@@ -46,7 +46,7 @@ pub(super) fn run(options: &MutantsOptions) -> Result<(), Failure> {
         ));
     }
     expect_panics();
-    let survivors = hunt_all(&faults);
+    let survivors = hunt_all(&faults, options.seeds.unwrap_or(u64::MAX));
     if survivors.is_empty() {
         return Ok(());
     }
@@ -58,7 +58,7 @@ pub(super) fn run(options: &MutantsOptions) -> Result<(), Failure> {
 }
 
 #[cfg(feature = "mutants")]
-fn hunt_all(faults: &[raft_core::sim::Mutant]) -> Vec<&'static str> {
+fn hunt_all(faults: &[raft_core::sim::Mutant], seeds_max: u64) -> Vec<&'static str> {
     use std::num::NonZero;
     use std::sync::atomic::{AtomicUsize, Ordering};
     use std::sync::{Mutex, PoisonError};
@@ -71,7 +71,8 @@ fn hunt_all(faults: &[raft_core::sim::Mutant]) -> Vec<&'static str> {
     let (next, survivors) = (AtomicUsize::new(0), Mutex::new(Vec::new()));
     let work = || {
         while let Some(fault) = faults.get(next.fetch_add(1, Ordering::Relaxed)) {
-            let (name, text, budget) = (fault.name(), fault.text(), fault.seeds_max());
+            let (name, text, budget) =
+                (fault.name(), fault.text(), fault.seeds_max().min(seeds_max));
             match hunt(*fault, budget) {
                 Some(found) => say(format_args!(
                     "{name} ({text}; budget {budget} seeds): {} in seed {} after {:?}",

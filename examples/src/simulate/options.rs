@@ -125,6 +125,9 @@ pub struct MutantsOptions {
     /// Only these, by name.
     #[arg(long, value_name = "NAME", value_delimiter = ',')]
     pub only: Vec<String>,
+    /// Look no further than so many seeds, whatever the budget.
+    #[arg(long, value_name = "SEEDS")]
+    pub seeds: Option<u64>,
 }
 
 /// What to show of a seed.

@@ -1,6 +1,7 @@
 //! When to take a snapshot, and how much of the log it replaces (thesis §5.1).
 
 use super::effect::{Effect, Effects};
+use super::mutant::{Mutant, mutant};
 use super::shared::Shared;
 use crate::id::{LogId, LogIndex};
 use crate::snapshot::SnapshotMeta;
@@ -31,6 +32,9 @@ impl Shared {
             || (entries > 0 && self.apply.bytes_since_snapshot >= self.config.snapshot_bytes);
         if is_due && !self.compaction.is_taking && !self.apply.is_restoring() {
             self.compaction.is_taking = true;
+            if mutant(Mutant::PurgedBeforeSnapshot) {
+                self.purge(self.apply.applied());
+            }
             out.push(Effect::TakeSnapshot);
         }
     }
@@ -55,13 +59,17 @@ impl Shared {
             .index
             .minus(self.config.trailing_entries)
             .min(needed_after);
+        self.purge(through);
+        self.memberships.forget_before(self.log.base().id.index);
+    }
+
+    fn purge(&mut self, through: LogIndex) {
         if through > self.log.base().id.index
             && let Some(link) = self.log.link_at(through)
         {
             self.log.purge(link);
             self.pending.stage_purge(link);
         }
-        self.memberships.forget_before(self.log.base().id.index);
     }
 
     /// It will be tried again after as many entries as a snapshot usually takes.

@@ -211,13 +211,14 @@ impl Raft {
     /// The leader wants us to lead at once (thesis §3.10). Only a voter can (RULES 14).
     pub(super) fn on_timeout_now(&mut self, from: NodeId, out: &mut Effects) {
         let is_leader = self.leader() == Some(from)
-            || (mutant(Mutant::TimeoutNowFromAnyone) && !matches!(self.role, Role::Leader(_)));
+            || (mutant(Mutant::TimeoutNowFromAnyone) || mutant(Mutant::OldTimeoutNowFollowed))
+                && !matches!(self.role, Role::Leader(_));
         if !is_leader || from == self.shared.id {
             return;
         }
         // With the order the leader gives up its lease, and so the promises that others made it.
         let promise = self.shared.promise.take();
-        if self.shared.may_campaign() {
+        if self.shared.may_campaign() || mutant(Mutant::TimeoutNowWithoutVote) {
             self.become_candidate(true, out);
         } else {
             self.shared.promise = promise;

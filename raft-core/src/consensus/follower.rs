@@ -190,9 +190,13 @@ impl Shared {
     /// The log begins anew after a snapshot, and the state machine with it.
     fn install(&mut self, meta: SnapshotMeta, out: &mut Effects) {
         let header = &meta.header;
-        self.log.reset(header.last, header.time);
+        let mut base = header.last;
+        if mutant(Mutant::SnapshotTermLost) {
+            base.id.term = Term::new(base.id.term.get().saturating_sub(1));
+        }
+        self.log.reset(base, header.time);
         if !mutant(Mutant::SnapshotKeepsLog) {
-            self.pending.stage_reset(header.last);
+            self.pending.stage_reset(base);
         }
         if !mutant(Mutant::SnapshotForgetsMembership) {
             self.memberships

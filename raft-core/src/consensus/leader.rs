@@ -163,7 +163,9 @@ impl Leader {
         }
         // The first proposal always passes, however large (RULE 5).
         let waiting = self.unapplied_bytes + before;
-        let is_full = waiting > 0 && waiting + bytes > shared.config.unapplied_bytes_max;
+        let is_full = waiting > 0
+            && waiting + bytes > shared.config.unapplied_bytes_max
+            && !mutant(Mutant::ProposalsUnlimited);
         is_full.then_some(Refusal::Overloaded)
     }
 
@@ -332,12 +334,28 @@ impl Leader {
 
     /// No quorum of voters was heard within an election timeout (thesis §6.2).
     fn has_lost_its_quorum(&self, shared: &Shared) -> bool {
+        if mutant(Mutant::CountsItselfTwice) {
+            return self.has_lost_it_counting_itself_twice(shared);
+        }
         self.quorum_heard(shared)
             .is_some_and(|heard| shared.now.since(heard) >= shared.config.election_timeout)
     }
 
+    /// As a planted fault has it: one answer too few is enough.
+    fn has_lost_it_counting_itself_twice(&self, shared: &Shared) -> bool {
+        let voters = shared.membership().voters();
+        let others = voters.iter().filter(|voter| **voter != shared.id);
+        let heard = others.filter(|voter| {
+            let progress = self.peers.get(voter);
+            progress.is_some_and(|progress| {
+                shared.now.since(progress.heard) < shared.config.election_timeout
+            })
+        });
+        (heard.count() + 2) * 2 <= voters.len()
+    }
+
     /// When a quorum was last in contact.
-    fn quorum_heard(&self, shared: &Shared) -> Option<Timestamp> {
+    pub(super) fn quorum_heard(&self, shared: &Shared) -> Option<Timestamp> {
         quorum::agreed(shared.membership(), |voter| {
             if voter == shared.id {
                 return shared.now;
@@ -429,7 +447,11 @@ impl Leader {
 
     /// The latest round that a quorum has answered: nobody else led when it began.
     pub(super) fn answered_round(&self, shared: &Shared) -> Option<Round> {
-        quorum::agreed(shared.membership(), |voter| {
+        self.round_answered_by(shared.membership(), shared)
+    }
+
+    pub(super) fn round_answered_by(&self, group: &Membership, shared: &Shared) -> Option<Round> {
+        quorum::agreed(group, |voter| {
             if voter == shared.id {
                 return self.round;
             }

@@ -8,8 +8,10 @@
 use std::time::Duration;
 
 use super::leader::Leader;
+use super::mutant::{Mutant, mutant};
 use super::shared::Shared;
 use crate::id::NodeId;
+use crate::membership::Membership;
 use crate::time::Timestamp;
 
 /// What a node has promised: to help nobody but this leader, until then.
@@ -41,14 +43,25 @@ impl Leader {
     /// Whether no other node can lead by now: so what is committed here is all that is committed
     /// anywhere.
     pub(super) fn has_lease(&self, shared: &Shared) -> bool {
+        self.has_lease_at(shared, shared.now)
+    }
+
+    /// Whether it would have one at `now`, if it heard of nothing until then.
+    pub(super) fn has_lease_at(&self, shared: &Shared, now: Timestamp) -> bool {
         shared.config.lease_reads
-            && !self.has_given_up_lease
+            && (!self.has_given_up_lease || mutant(Mutant::LeaseKeptOnTransfer))
             && shared.committed >= self.first
-            && self.lease_end(shared).is_some_and(|end| shared.now < end)
+            && self.lease_end(shared).is_some_and(|end| now < end)
     }
 
     fn lease_end(&self, shared: &Shared) -> Option<Timestamp> {
-        let answered = self.answered_round(shared)?;
+        if mutant(Mutant::LeaseFromReply) {
+            return Some(self.quorum_heard(shared)? + lease_length(shared));
+        }
+        let answered = match wrong_quorum(shared.membership()) {
+            Some(group) => self.round_answered_by(&group, shared)?,
+            None => self.answered_round(shared)?,
+        };
         let sent = self.sent_rounds.iter().rev();
         let (_, sent) = sent.into_iter().find(|(round, _)| *round <= answered)?;
         Some(*sent + lease_length(shared))
@@ -69,8 +82,23 @@ impl Leader {
     }
 }
 
+/// Who decides over a lease, as a planted fault has it.
+fn wrong_quorum(membership: &Membership) -> Option<Membership> {
+    let all: Vec<NodeId> = if mutant(Mutant::LeaseCountsLearners) {
+        membership.members().keys().copied().collect()
+    } else if mutant(Mutant::LeaseOfOneHalf) && membership.is_joint() {
+        membership.voters().iter().copied().collect()
+    } else {
+        return None;
+    };
+    Membership::of_voters(all.into_iter().map(|id| (id, "a"))).ok()
+}
+
 /// One clock may be fast by the bound while another is slow by it.
 fn lease_length(shared: &Shared) -> Duration {
+    if mutant(Mutant::LeaseIgnoresDrift) {
+        return shared.config.election_timeout;
+    }
     let kept = 100 - 2 * shared.config.clock_drift_max_percent.min(40);
     shared.config.election_timeout * kept / 100
 }

@@ -32,6 +32,8 @@ mod step;
 mod timer;
 mod transfer;
 mod unreadable;
+#[cfg(feature = "sim")]
+mod witness;
 
 pub use effect::{
     ChangeRefusal, Effect, Effects, Fault, Nonsense, Refusal, RoleName, Standing, TransferError,
@@ -44,9 +46,12 @@ pub use transfer::To;
 
 #[cfg(feature = "sim")]
 pub(crate) use status::Brief;
+#[cfg(feature = "sim")]
+pub(crate) use witness::Belief;
 
 use apply::ApplyQueue;
 use compaction::Compaction;
+use mutant::{Mutant, mutant};
 use pending::Pending;
 use preference::Deference;
 use read::Reads;
@@ -144,7 +149,9 @@ impl Raft {
         };
         shared.restart_election_timer();
         // What an earlier life has promised is forgotten: keep silent until it has run out.
-        shared.promise(None);
+        if !mutant(Mutant::PromiseForgotten) {
+            shared.promise(None);
+        }
         Self {
             shared,
             role: Role::Follower(Follower::default()),

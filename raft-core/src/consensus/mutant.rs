@@ -129,6 +129,23 @@ mutants! {
     FormerSelfCounts = 4000, "a wiped node counts as its former self";
     UnrecordedVotesCount = 4000, "votes count of members that the group has not met";
     FormerSelfAcknowledges = 4000, "a wiped node is believed to store what its former self did";
+    PreVoteSkipped = 4000, "a node campaigns without asking whether it could win";
+    PreVoteRaisesTerm = 4000, "the question whether a vote would be given raises the term";
+    CountsItselfTwice = 4000, "a leader that looks for its quorum counts itself twice";
+    OtherGroupAccepted = 4000, "messages of another group are taken in";
+    OldTimeoutNowFollowed = 4000, "an order to campaign from a leader of the past is followed";
+    TimeoutNowWithoutVote = 4000, "an order to campaign is followed by who has no vote";
+    LeaseFromReply = 4000, "a lease is counted from the answer, not from the question";
+    LeaseIgnoresDrift = 4000, "a lease lasts as long as the promise, whatever the clocks";
+    LeaseKeptOnTransfer = 4000, "a leader reads by lease after it has told another to campaign";
+    LeaseCountsLearners = 4000, "nodes without a vote prolong a lease";
+    LeaseOfOneHalf = 4000, "in a joint membership one majority prolongs a lease";
+    PromiseForgotten = 4000, "a restarted node does not keep the promise of its former life";
+    TruncationNotWritten = 4000, "a conflicting suffix is cut off in memory only";
+    PurgedBeforeSnapshot = 4000, "the log is purged when a snapshot is begun";
+    SnapshotTermLost = 4000, "a received snapshot's last entry is given another term";
+    FetchedNotCompared = 4000, "entries that an earlier leadership asked for are sent";
+    ProposalsUnlimited = 4000, "proposals are taken whatever waits already";
 }
 
 #[cfg(feature = "mutants")]

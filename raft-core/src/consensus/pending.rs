@@ -94,7 +94,9 @@ impl Pending {
             self.draft.append.is_empty(),
             "a truncation comes before what replaces it"
         );
-        self.draft.truncate_from = Some(from);
+        if !mutant(Mutant::TruncationNotWritten) {
+            self.draft.truncate_from = Some(from);
+        }
         self.draft_log_end = Some(from.previous());
         if mutant(Mutant::OverwrittenCountsAsDurable) {
             return;

@@ -131,7 +131,8 @@ impl Leader {
         // replaced them since: then they are not ours to send.
         let is_ours = entries
             .last()
-            .is_some_and(|last| shared.log.link_at(last.index()) == Some(last.link()));
+            .is_some_and(|last| shared.log.link_at(last.index()) == Some(last.link()))
+            || mutant(Mutant::FetchedNotCompared);
         // The follower's state may have changed meanwhile; then the entries are not needed.
         if is_next && is_ours && matches!(progress.state, Replication::Replicate(_)) {
             let previous = progress.next.previous();

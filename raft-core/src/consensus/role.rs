@@ -124,6 +124,9 @@ impl Raft {
             "a leader does not campaign in term {}",
             self.shared.term()
         );
+        if mutant(Mutant::PreVoteSkipped) {
+            return self.become_candidate(false, out);
+        }
         self.shared.restart_election_timer();
         self.role = Role::PreCandidate(Ballot::default());
         self.solicit_pre_votes(out);

@@ -179,7 +179,8 @@ impl Raft {
     fn on_message(&mut self, message: Message, out: &mut Effects) {
         let shared = &mut self.shared;
         let from = message.from;
-        if message.to != shared.id || message.group != shared.group || from == shared.id {
+        let is_foreign = message.group != shared.group && !mutant(Mutant::OtherGroupAccepted);
+        if message.to != shared.id || is_foreign || from == shared.id {
             return shared.drop_nonsense(Nonsense::WrongAddressee { from }, out);
         }
         if is_term_too_far(shared.term(), message.term) {
@@ -188,7 +189,12 @@ impl Raft {
         }
         match message.body {
             // Only a question: no term changes hands.
-            Body::PreVote { last } => return self.on_pre_vote(&message, last, out),
+            Body::PreVote { last } => {
+                if mutant(Mutant::PreVoteRaisesTerm) {
+                    self.observe_term(message.term, out);
+                }
+                return self.on_pre_vote(&message, last, out);
+            }
             Body::PreVoteReply { granted: true } => {
                 if message.term == self.shared.term().next() {
                     self.count_pre_vote((from, message.incarnation), true, out);
@@ -370,6 +376,7 @@ fn counts_all_the_same(body: &Body) -> bool {
         Body::VoteReply { .. } => mutant(Mutant::OldVotesCount),
         Body::Append { .. } | Body::Heartbeat { .. } => mutant(Mutant::OldTermAccepted),
         Body::AppendAccepted { .. } => mutant(Mutant::OldAcknowledgementsCount),
+        Body::TimeoutNow => mutant(Mutant::OldTimeoutNowFollowed),
         _ => false,
     }
 }

@@ -12,7 +12,8 @@ use crate::snapshot::SnapshotMeta;
 impl Cluster {
     /// The state machine does one thing after the other.
     pub(super) fn schedule_machine(&mut self, id: NodeId, own: Own) {
-        let after = self.latency();
+        let is_slow = self.plan.adversary.slow_restore && matches!(own, Own::Restore(_));
+        let after = self.latency() + self.slowness(is_slow);
         let Some(node) = self.nodes.get_mut(&id) else {
             return;
         };

@@ -1,11 +1,11 @@
 //! The world: nodes, network and clients on one timeline, and the loop that runs it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
 
 use super::chance::Chance;
-use super::check::{Broken, Checks};
+use super::check::{Broken, Checks, broken};
 use super::client::Clients;
 use super::driver::SimNode;
 use super::network::Network;
@@ -33,6 +33,8 @@ pub(super) struct Cluster {
     pub(super) network: Network,
     pub(super) clients: Clients,
     pub(super) chance: Chance,
+    /// Of the adversary.
+    pub(super) strikes: Chance,
     pub(super) checks: Checks,
     pub(super) report: Report,
     /// Who began the last change of membership.
@@ -41,6 +43,10 @@ pub(super) struct Cluster {
     pub(super) subject: Option<Box<dyn Subject>>,
     /// What happened, if somebody will read it.
     story: Option<Story>,
+    /// Faults have long ended, and none of these has a reason to campaign.
+    pub(super) calm: BTreeSet<NodeId>,
+    /// What has happened so far.
+    happenings: u64,
 }
 
 /// Something that happens at a time.
@@ -56,6 +62,10 @@ pub(super) enum Happening {
     Faults,
     HealPartition,
     ClientTurn(u64),
+    /// A client asks this node to read.
+    Ask(u64, NodeId),
+    /// A node campaigns without a reason.
+    Kick(NodeId),
 }
 
 /// What a node brings about for itself.
@@ -83,6 +93,8 @@ pub(super) struct Way {
     pub(super) to: NodeId,
 }
 
+/// No life takes as many: where this is exceeded, nodes answer each other for ever.
+const HAPPENINGS_MAX: u64 = 3_000_000;
 /// Lines of its story that a violation shows.
 const TRACE_LINES: usize = 400;
 
@@ -109,6 +121,7 @@ impl Cluster {
             network: Network::new(seed),
             clients: Clients::new(seed),
             chance: Chance::new(seed, 3),
+            strikes: Chance::new(seed, 6),
             checks: Checks::default(),
             report: Report {
                 nodes: plan.nodes,
@@ -117,6 +130,8 @@ impl Cluster {
             changed_by: None,
             subject: None,
             story: None,
+            calm: BTreeSet::new(),
+            happenings: 0,
             plan,
         };
         for id in ids {
@@ -234,7 +249,8 @@ impl Cluster {
         let end = Timestamp::ZERO + self.plan.length;
         self.run_until(end)?;
         self.end_faults();
-        self.recover()
+        self.recover()?;
+        self.stay_calm()
     }
 
     /// Lets everything happen that is due before `end`.
@@ -243,6 +259,11 @@ impl Cluster {
             && first.key().0 <= end
         {
             self.now = first.key().0;
+            self.happenings += 1;
+            if self.happenings > HAPPENINGS_MAX {
+                let detail = format!("{HAPPENINGS_MAX} things have happened");
+                return broken("the life ends", detail);
+            }
             let happening = first.remove();
             self.happen(happening)?;
         }

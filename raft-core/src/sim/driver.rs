@@ -11,7 +11,8 @@ use super::machine::Machine;
 use super::plan::Plan;
 use super::situation::Situation;
 use super::story::Mark;
-use crate::consensus::{Effect, Effects, Event, Raft, RoleName, Setup, Write};
+use super::watch::{Moment, Watched};
+use crate::consensus::{Effect, Effects, Event, Nonsense, Raft, RoleName, Setup, Write};
 use crate::entry::Entry;
 use crate::id::{GroupId, Incarnation, LogIndex, NodeId, Term};
 use crate::membership::Membership;
@@ -32,6 +33,8 @@ pub(super) struct SimNode {
     pub(super) writes: BTreeMap<LogIndex, (Term, u64)>,
     /// Snapshots that the machine is still to be restored from.
     pub(super) restores: usize,
+    /// What the checkers remember of this life.
+    pub(super) watched: Watched,
     clock: Clock,
     woken_at: Option<Timestamp>,
     /// The state machine is busy until then.
@@ -52,6 +55,7 @@ impl SimNode {
             held: Vec::new(),
             writes: BTreeMap::new(),
             restores: 0,
+            watched: Watched::default(),
             clock: Clock::new(chance.below(1 << 40), drift),
             woken_at: None,
             busy_until: Timestamp::ZERO,
@@ -60,6 +64,11 @@ impl SimNode {
 }
 
 impl SimNode {
+    /// What its own clock shows `now`.
+    pub(super) fn local(&self, now: Timestamp) -> Timestamp {
+        self.clock.local(now)
+    }
+
     /// Removes old snapshots, but not while one of them may still have to be restored.
     pub(super) fn retain_snapshots(&mut self) {
         if self.restores == 0 {
@@ -84,6 +93,7 @@ impl Cluster {
         node.machine = recovered.machine;
         node.busy_until = now;
         node.restores = 0;
+        node.watched = Watched::default();
         node.woken_at = None;
         let setup = Setup {
             id,
@@ -101,6 +111,9 @@ impl Cluster {
         ));
         if let Some(subject) = &mut self.subject {
             subject.start(id, &node.machine)?;
+        }
+        if let Some(raft) = &node.raft {
+            self.checks.has_membership(raft.membership_at());
         }
         self.tell(Some(id), Mark::Fault, || "starts".to_owned());
         for situation in starts {
@@ -168,7 +181,7 @@ impl Cluster {
         let Some(raft) = node.raft.as_mut() else {
             return Ok(());
         };
-        let membership = raft.membership();
+        let moment = Moment::new(raft, node.clock.local(now), &event);
         raft.step(node.clock.local(now), event, &mut effects);
         raft.check_state();
         self.report.steps += 1;
@@ -180,9 +193,13 @@ impl Cluster {
             self.checks.leads(id, after.term, raft)?;
         }
         if after.is_leader && after.committed > before.committed {
-            self.check_quorum_on_disk(id, after.committed, &membership)?;
+            self.check_quorum_on_disk(id, after.committed, &moment.membership)?;
         }
         let effects: Vec<Effect> = effects.drain().collect();
+        if after.committed > before.committed {
+            self.checks.note_progress(now);
+        }
+        self.judge(id, &moment, &after, &effects)?;
         self.observe_step(id, seen, (&before, &after), &effects);
         for effect in effects {
             self.execute(id, effect)?;
@@ -228,7 +245,8 @@ impl Cluster {
                 range,
                 bytes_max,
             } => {
-                let (after, fetch) = (self.latency(), Own::Fetch(reader, range, bytes_max));
+                let slow = self.slowness(self.plan.adversary.slow_fetch);
+                let (after, fetch) = (self.latency() + slow, Own::Fetch(reader, range, bytes_max));
                 self.schedule(after, Happening::Own(id, life, fetch));
                 Ok(())
             }
@@ -265,6 +283,11 @@ impl Cluster {
                 self.hear(id, &told);
                 Ok(())
             }
+            Effect::Dropped(Nonsense::WrongAddressee { .. })
+                if self.plan.adversary.strangers > 0 =>
+            {
+                Ok(()) // As it should be.
+            }
             Effect::Dropped(nonsense) => Err(Broken {
                 property: "no nonsense among correct nodes",
                 detail: format!("node {id} dropped {nonsense:?}"),
@@ -293,7 +316,9 @@ impl Cluster {
             }
             Effect::MembershipChanged { membership, .. } if membership.is_joint() => {
                 self.count("joint memberships");
+                self.strike_crash(id);
             }
+            Effect::MembershipChanged { .. } => self.strike_crash(id),
             Effect::ChangeAnswered(answer) => {
                 self.count(if answer.is_ok() {
                     "changes begun"
@@ -372,6 +397,10 @@ impl Cluster {
             self.draw(message, Some(delay));
             self.schedule(delay, Happening::Deliver(message.clone()));
         }
+        if let Some(delay) = self.old_copy() {
+            self.draw(message, Some(delay));
+            self.schedule(delay, Happening::Deliver(message.clone()));
+        }
         if is_vote {
             self.aim_crash(from);
         }
@@ -402,6 +431,12 @@ impl Cluster {
         let after = 4 * self.latency();
         match snapshot.filter(|_| !is_lost) {
             Some(snapshot) => {
+                if let Some(delay) = self.old_copy() {
+                    // Nobody waits to hear of it.
+                    let way = Way { from, life: 0, to };
+                    let copy = Box::new(snapshot.clone());
+                    self.schedule(delay, Happening::SnapshotArrives(way, term, copy));
+                }
                 let way = Way { from, life, to };
                 let arrives = Happening::SnapshotArrives(way, term, Box::new(snapshot));
                 self.schedule(after, arrives);

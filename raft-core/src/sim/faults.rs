@@ -38,17 +38,10 @@ impl Cluster {
             self.schedule(heals, Happening::HealPartition);
         }
         if self.chance.happens(self.plan.pause) {
-            self.count("pauses");
-            self.tell(Some(victim), Mark::Fault, || "is paused".to_owned());
             let length = self
                 .chance
                 .duration(Duration::ZERO, 5 * self.plan.config.election_timeout);
-            let until = self.now + length;
-            if let Some(node) = self.nodes.get_mut(&victim) {
-                node.paused_until = node.paused_until.max(until);
-            }
-            self.observe_pause(victim);
-            self.schedule_at(until, Happening::Resume(victim));
+            self.pause(victim, length);
         }
         if self.chance.happens(self.plan.churn) {
             self.change_membership()?;
@@ -67,7 +60,7 @@ impl Cluster {
             self.count("elections kicked");
             self.step(victim, Event::CampaignRequested)?;
         }
-        Ok(())
+        self.strike()
     }
 
     /// Somebody joins, leaves, gets or loses a vote; sometimes several at once.
@@ -106,11 +99,12 @@ impl Cluster {
             self.count("aimed crashes");
             self.crash_and_restart(id);
         }
+        self.strike_crash(id);
     }
 
-    fn crash_and_restart(&mut self, id: NodeId) {
+    pub(super) fn crash_and_restart(&mut self, id: NodeId) {
         self.crash(id);
-        let is_quick = self.chance.coin();
+        let is_quick = self.chance.coin() || self.plan.adversary.restarts_at_once;
         let high = if is_quick { 60 } else { 3_000 };
         let down = self
             .chance

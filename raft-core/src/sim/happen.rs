@@ -37,17 +37,19 @@ impl Cluster {
                 }
             }
             Happening::Resume(id) => {
-                self.release_held(id);
                 self.tell(Some(id), Mark::Fault, || "goes on after a pause".to_owned());
-                Ok(())
+                self.resume(id)
             }
             Happening::Faults => self.draw_faults(),
             Happening::HealPartition => {
-                self.network.heal();
+                let victims = self.network.heal();
                 self.tell(None, Mark::Fault, || "the network heals".to_owned());
-                Ok(())
+                self.strike_at_healing(&victims)
             }
             Happening::ClientTurn(client) => self.client_turn(client),
+            Happening::Ask(client, id) => self.ask_at(client, id),
+            Happening::Kick(id) if self.faults_go_on() => self.step(id, Event::CampaignRequested),
+            Happening::Kick(_) => Ok(()),
         }
     }
 
@@ -127,12 +129,13 @@ impl Cluster {
         let id = match happening {
             Happening::Deliver(message) => message.to,
             Happening::SnapshotArrives(way, ..) => way.to,
-            Happening::Own(id, ..) => *id,
+            Happening::Own(id, ..) | Happening::Kick(id) => *id,
             Happening::Restart(_)
             | Happening::Resume(_)
             | Happening::Faults
             | Happening::HealPartition
-            | Happening::ClientTurn(_) => return None,
+            | Happening::ClientTurn(_)
+            | Happening::Ask(..) => return None,
         };
         let now = self.now;
         self.nodes

@@ -6,6 +6,8 @@
 //! always gives the same run, so a failure can be replayed.
 
 mod applying;
+mod adversary;
+mod calm;
 mod chance;
 mod check;
 mod client;
@@ -27,9 +29,11 @@ mod recovery;
 mod report;
 mod situation;
 mod story;
+mod watch;
 mod workload;
 
 pub use chance::Chance;
+pub use adversary::Adversary;
 #[cfg(feature = "mutants")]
 pub use mutants::{Found, Mutant, expect_panics, hunt};
 pub use own::{Ending, Observed, Operation, Workload};

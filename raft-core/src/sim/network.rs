@@ -12,6 +12,8 @@ use crate::id::NodeId;
 pub(super) struct Network {
     chance: Chance,
     cut: BTreeSet<(NodeId, NodeId)>,
+    /// Who was cut off on purpose.
+    victims: BTreeSet<NodeId>,
     /// Faults have ended.
     pub(super) is_healed: bool,
     pub(super) lost: u64,
@@ -24,6 +26,7 @@ impl Network {
         Self {
             chance: Chance::new(seed, 1),
             cut: BTreeSet::new(),
+            victims: BTreeSet::new(),
             is_healed: false,
             lost: 0,
             repeated: 0,
@@ -88,7 +91,18 @@ impl Network {
         }
     }
 
-    pub(super) fn heal(&mut self) {
+    /// Cuts the links between a node and these others, both ways.
+    pub(super) fn cut_off(&mut self, victim: NodeId, others: impl Iterator<Item = NodeId>) {
+        self.victims.insert(victim);
+        for other in others.filter(|other| *other != victim) {
+            self.cut.insert((victim, other));
+            self.cut.insert((other, victim));
+        }
+    }
+
+    /// Everybody reaches everybody again. Returns who was cut off on purpose.
+    pub(super) fn heal(&mut self) -> BTreeSet<NodeId> {
         self.cut.clear();
+        std::mem::take(&mut self.victims)
     }
 }

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::adversary::Adversary;
 use super::chance::Chance;
 use crate::config::Config;
 
@@ -53,6 +54,8 @@ pub struct Plan {
     pub think: Duration,
     /// Clients.
     pub clients: u64,
+    /// What is aimed at somebody.
+    pub adversary: Adversary,
 }
 
 impl Plan {
@@ -74,7 +77,8 @@ impl Plan {
         let spares = chance.below(4);
         let slow = chance.coin();
         let lease_reads = chance.happens(300_000);
-        Self {
+        let adversary = Adversary::from_seed(seed);
+        let mut plan = Self {
             seed,
             nodes,
             spares,
@@ -100,7 +104,10 @@ impl Plan {
             drift,
             think: millis(chance.between(1, 200)),
             clients: chance.between(1, 6),
-        }
+            adversary: adversary.clone(),
+        };
+        adversary.sharpen(&mut plan);
+        plan
     }
 }
 

@@ -105,6 +105,7 @@ situations! {
     TransferSucceeded = "a transfer of leadership succeeds",
     TransferFailed = "a transfer of leadership fails",
     LeaderPaused = "a leader is paused",
+    ResumedLeaderAsked = "a leader is asked the moment it goes on after a pause",
     SeveralPaused = "several nodes are paused at once",
     LeaderCutOff = "a leader is cut off from a majority of nodes",
     OneWayCut = "a link is cut in one direction only",

@@ -59,7 +59,7 @@ impl Cluster {
         raft.is_some_and(|raft| raft.standing().role == RoleName::Leader)
     }
 
-    fn is_up(&self, id: NodeId) -> bool {
+    pub(super) fn is_up(&self, id: NodeId) -> bool {
         self.nodes
             .get(&id)
             .is_some_and(|node| node.raft.is_some() && node.paused_until <= self.now)

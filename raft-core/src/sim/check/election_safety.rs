@@ -2,6 +2,7 @@
 
 use super::{Checks, Held, broken};
 use crate::id::{NodeId, Term};
+use crate::sim::watch::Step;
 
 const PROPERTY: &str = "election safety";
 
@@ -30,6 +31,24 @@ impl Checks {
             ),
             Some(_) | None => Ok(()),
         }
+    }
+
+    /// A leader has the votes of a majority (of each half), given in its term.
+    pub(in crate::sim) fn has_votes(&self, step: &Step<'_>) -> Held {
+        let (leader, term) = (step.node, step.after.term);
+        let membership = step.raft.membership();
+        let votes = |voter: &&NodeId| {
+            **voter == leader || self.votes.get(&(**voter, term)) == Some(&leader)
+        };
+        for half in [membership.voters(), membership.outgoing()] {
+            let given = half.iter().filter(votes).count();
+            if given * 2 <= half.len() && !half.is_empty() {
+                let detail =
+                    format!("node {leader} leads term {term} with {given} votes of {half:?}");
+                return broken(PROPERTY, detail);
+            }
+        }
+        Ok(())
     }
 
     /// The latest term that had a leader.

@@ -2,17 +2,29 @@
 //!
 //! Each costs a little an event, never a walk over the cluster's history.
 
+mod belief;
+mod bounds;
+mod candidacy;
+mod commit_rule;
+mod configuration_safety;
+mod disruption;
 mod durability;
 mod election_safety;
 mod leader_completeness;
+mod lease;
 mod linearizability;
 mod log_matching;
+mod office;
+mod past;
 mod send_gate;
+mod stability;
 mod state_machine_safety;
+mod transfer;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use crate::id::{ChainLink, LogId, LogIndex, NodeId, Term};
+use crate::time::Timestamp;
 
 /// What is known of the whole run, by which single events are judged.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
@@ -22,6 +34,11 @@ pub(super) struct Checks {
     records: BTreeMap<LogId, u32>,
     /// Everything that was ever committed, the first entry first.
     canon: Vec<ChainLink>,
+    /// Every membership that was ever appended, and those of them that were committed.
+    memberships: BTreeSet<LogId>,
+    canon_memberships: Vec<LogId>,
+    /// How much was committed when, lately.
+    progress: VecDeque<(Timestamp, LogIndex)>,
     /// The state machine's hash after each applied index.
     states: BTreeMap<LogIndex, u32>,
     /// The greatest index that any client was told of.

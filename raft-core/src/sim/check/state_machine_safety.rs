@@ -26,7 +26,12 @@ impl Checks {
                     return broken(PROPERTY, detail);
                 }
                 Some(_) => {}
-                None if index == self.committed().next() => self.canon.push(ours),
+                None if index == self.committed().next() => {
+                    self.canon.push(ours);
+                    if self.memberships.contains(&ours.id) {
+                        self.canon_memberships.push(ours.id);
+                    }
+                }
                 None => {
                     let known = self.committed();
                     let detail =
