@@ -128,6 +128,9 @@ pub struct MutantsOptions {
     /// Look no further than so many seeds, whatever the budget.
     #[arg(long, value_name = "SEEDS")]
     pub seeds: Option<u64>,
+    /// Print JSON, for programs.
+    #[arg(long)]
+    pub json: bool,
 }
 
 /// What to show of a seed.

@@ -84,7 +84,7 @@ impl Adversary {
 
     /// Makes the plan of a life worse where the adversary wants it.
     pub(super) fn sharpen(&self, plan: &mut Plan) {
-        let mut chance = Chance::new(plan.seed, 8);
+        let mut chance = Chance::new(plan.seed, 9);
         if self.lockstep {
             let same = Duration::from_millis(1);
             plan.latency = (same, same);

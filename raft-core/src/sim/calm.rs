@@ -39,9 +39,23 @@ impl Cluster {
         leaders.map(|(id, standing)| (standing.term, *id)).max()
     }
 
+    /// Whether no voter is wanted as leader more than this one.
+    fn is_wanted_most(&self, leader: NodeId) -> bool {
+        let node = self.nodes.get(&leader);
+        let raft = node.and_then(|node| node.raft.as_ref());
+        raft.is_none_or(|raft| {
+            let membership = raft.membership();
+            let own = membership.priority(leader);
+            let mut voters = membership.voters().iter();
+            voters.all(|voter| membership.priority(*voter) <= own)
+        })
+    }
+
     fn is_still_led_by(&self, office: Option<(Term, NodeId)>) -> Held {
         let now = self.newest_office();
-        if now == office && office.is_some() {
+        let was_wanted = office.is_some_and(|(_, leader)| self.is_wanted_most(leader));
+        // One that is wanted less hands over when it likes.
+        if office.is_some() && (now == office || (now.is_some() && !was_wanted)) {
             return Ok(());
         }
         let detail = format!("nothing has gone wrong, and {office:?} is succeeded by {now:?}");

@@ -2,11 +2,18 @@
 //! has not counted hearing it.
 
 use super::{Held, broken};
-use crate::sim::watch::Step;
+use crate::sim::watch::{Says, Step, Took};
 
 impl Step<'_> {
     pub(in crate::sim) fn is_calm(&self) -> Held {
-        if !self.campaigns() {
+        // A leader may hand over to one that is wanted more.
+        let is_ordered = match self.moment.took {
+            Took::Message { from, says, .. } => {
+                says == Says::TimeoutNow && self.moment.leader == Some(from)
+            }
+            _ => false,
+        };
+        if !self.campaigns() || is_ordered {
             return Ok(());
         }
         let (node, after) = (self.node, self.after);
