@@ -1,20 +1,25 @@
-//! Every deliberate fault of the protocol is found by some checker, within its budget of lives.
+//! The deliberate faults of the protocol are found by some checker, each within its budget of lives.
 //!
-//! `cargo run --release -p raft-examples --bin simulate -- mutants` prints the list.
+//! The rare ones take longer than a test should. All of them, and the list:
+//! `cargo run --release -p raft-examples --bin simulate -- mutants`.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 
 use raft_core::sim::{Mutant, expect_panics, hunt};
 
+const SEEDS_MAX: u64 = 400;
+
 #[test]
-fn every_fault_is_found_within_its_budget() {
+fn every_common_fault_is_found_within_its_budget() {
     expect_panics();
+    let is_common = |fault: &&Mutant| fault.seeds_max() <= SEEDS_MAX;
+    let faults: Vec<&Mutant> = Mutant::ALL.iter().filter(is_common).collect();
     let next = AtomicUsize::new(0);
     let work = || {
         let mut survivors = Vec::new();
-        while let Some(fault) = Mutant::ALL.get(next.fetch_add(1, Ordering::Relaxed)) {
-            match hunt(*fault, fault.seeds_max()) {
+        while let Some(fault) = faults.get(next.fetch_add(1, Ordering::Relaxed)) {
+            match hunt(**fault, fault.seeds_max()) {
                 Some(found) => {
                     println!("{}: {}, seed {}", fault.name(), found.property, found.seed);
                 }

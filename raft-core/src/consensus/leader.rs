@@ -447,11 +447,7 @@ impl Leader {
 
     /// The latest round that a quorum has answered: nobody else led when it began.
     pub(super) fn answered_round(&self, shared: &Shared) -> Option<Round> {
-        self.round_answered_by(shared.membership(), shared)
-    }
-
-    pub(super) fn round_answered_by(&self, group: &Membership, shared: &Shared) -> Option<Round> {
-        quorum::agreed(group, |voter| {
+        quorum::agreed(shared.membership(), |voter| {
             if voter == shared.id {
                 return self.round;
             }

@@ -11,7 +11,6 @@ use super::leader::Leader;
 use super::mutant::{Mutant, mutant};
 use super::shared::Shared;
 use crate::id::NodeId;
-use crate::membership::Membership;
 use crate::time::Timestamp;
 
 /// What a node has promised: to help nobody but this leader, until then.
@@ -58,10 +57,7 @@ impl Leader {
         if mutant(Mutant::LeaseFromReply) {
             return Some(self.quorum_heard(shared)? + lease_length(shared));
         }
-        let answered = match wrong_quorum(shared.membership()) {
-            Some(group) => self.round_answered_by(&group, shared)?,
-            None => self.answered_round(shared)?,
-        };
+        let answered = self.answered_round(shared)?;
         let sent = self.sent_rounds.iter().rev();
         let (_, sent) = sent.into_iter().find(|(round, _)| *round <= answered)?;
         Some(*sent + lease_length(shared))
@@ -80,18 +76,6 @@ impl Leader {
             .is_some()
         {}
     }
-}
-
-/// Who decides over a lease, as a planted fault has it.
-fn wrong_quorum(membership: &Membership) -> Option<Membership> {
-    let all: Vec<NodeId> = if mutant(Mutant::LeaseCountsLearners) {
-        membership.members().keys().copied().collect()
-    } else if mutant(Mutant::LeaseOfOneHalf) && membership.is_joint() {
-        membership.voters().iter().copied().collect()
-    } else {
-        return None;
-    };
-    Membership::of_voters(all.into_iter().map(|id| (id, "a"))).ok()
 }
 
 /// One clock may be fast by the bound while another is slow by it.

@@ -17,9 +17,10 @@ use crate::message::{Body, Message};
 /// How the adversary of one life strikes. Rates are per million; all are zero in every second life.
 #[derive(Clone, Debug, Default)]
 pub struct Adversary {
-    /// Crashes right after a vote was given, an election won, a sync begun, or the membership
-    /// changed.
+    /// Crashes right after a vote was given, an election won, or a sync begun.
     pub aimed_crash: u64,
+    /// Crashes right after the membership changed.
+    pub change_crash: u64,
     /// A crashed node is back within milliseconds.
     pub restarts_at_once: bool,
     /// The newest leader, or the newest voter, is cut off from everybody; each millisecond.
@@ -63,10 +64,11 @@ impl Adversary {
             return Self::default();
         }
         let mut rate = |high: u64| if chance.coin() { 0 } else { high };
-        let (aimed_crash, cut, leader_pause) = (rate(5_000), rate(400), rate(400));
+        let (aimed_crash, cut, leader_pause) = (rate(5_000), rate(600), rate(1_000));
         let (kick, old_copies, strangers) = (rate(4_000), rate(30_000), rate(10_000));
         Self {
             aimed_crash,
+            change_crash: rate(100_000),
             restarts_at_once: chance.coin(),
             cut,
             leader_pause,
@@ -181,6 +183,18 @@ impl Cluster {
         self.observe_cut();
         let heals = self.strikes.duration(timeout, 8 * timeout);
         self.schedule(heals, Happening::HealPartition);
+        self.hurry_succession(victim, &ids);
+    }
+
+    /// Whoever else is there campaigns as soon as it may, and not a moment later.
+    fn hurry_succession(&mut self, lost: NodeId, ids: &[NodeId]) {
+        let timeout = self.plan.config.election_timeout;
+        for heir in ids.iter().filter(|heir| **heir != lost) {
+            for tick in 0..HURRIES {
+                let after = timeout * 8 / 10 + tick * timeout / 50;
+                self.schedule(after, Happening::Kick(*heir));
+            }
+        }
     }
 
     pub(super) fn pause(&mut self, victim: NodeId, length: Duration) {
@@ -254,6 +268,14 @@ impl Cluster {
         Ok(())
     }
 
+    /// A crash right after the membership changed.
+    pub(super) fn strike_change(&mut self, id: NodeId) {
+        if self.faults_go_on() && self.strikes.happens(self.plan.adversary.change_crash) {
+            self.count("aimed crashes");
+            self.crash_and_restart(id);
+        }
+    }
+
     /// A crash right after something that must not be forgotten.
     pub(super) fn strike_crash(&mut self, id: NodeId) {
         if self.faults_go_on() && self.strikes.happens(self.plan.adversary.aimed_crash) {
@@ -271,8 +293,8 @@ impl Cluster {
     }
 
     /// When a copy of a message comes much later, if it does.
-    pub(super) fn old_copy(&mut self) -> Option<Duration> {
-        let rate = self.plan.adversary.old_copies;
+    pub(super) fn old_copy(&mut self, times: u64) -> Option<Duration> {
+        let rate = times * self.plan.adversary.old_copies;
         let comes = self.faults_go_on() && self.strikes.happens(rate);
         let latest = 20 * self.plan.config.election_timeout;
         comes.then(|| self.strikes.duration(Duration::ZERO, latest))
@@ -332,7 +354,9 @@ impl Cluster {
 
 /// What the configuration promises to bear, in nanoseconds a millisecond.
 const DRIFT_MAX: u64 = 100_000;
-const SLOW_MAX: Duration = Duration::from_secs(2);
+const SLOW_MAX: Duration = Duration::from_secs(3);
+/// From 0.8 to 1.4 election timeouts after a leader was cut off.
+const HURRIES: u32 = 30;
 const _: () = assert!(
     SLOW_MAX.as_secs() < 4,
     "a life waits four seconds for what is delayed"

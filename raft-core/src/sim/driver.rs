@@ -316,9 +316,9 @@ impl Cluster {
             }
             Effect::MembershipChanged { membership, .. } if membership.is_joint() => {
                 self.count("joint memberships");
-                self.strike_crash(id);
+                self.strike_change(id);
             }
-            Effect::MembershipChanged { .. } => self.strike_crash(id),
+            Effect::MembershipChanged { .. } => self.strike_change(id),
             Effect::ChangeAnswered(answer) => {
                 self.count(if answer.is_ok() {
                     "changes begun"
@@ -397,7 +397,7 @@ impl Cluster {
             self.draw(message, Some(delay));
             self.schedule(delay, Happening::Deliver(message.clone()));
         }
-        if let Some(delay) = self.old_copy() {
+        if let Some(delay) = self.old_copy(1) {
             self.draw(message, Some(delay));
             self.schedule(delay, Happening::Deliver(message.clone()));
         }
@@ -431,7 +431,7 @@ impl Cluster {
         let after = 4 * self.latency();
         match snapshot.filter(|_| !is_lost) {
             Some(snapshot) => {
-                if let Some(delay) = self.old_copy() {
+                if let Some(delay) = self.old_copy(10) {
                     // Nobody waits to hear of it.
                     let way = Way { from, life: 0, to };
                     let copy = Box::new(snapshot.clone());
