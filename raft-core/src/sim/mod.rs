@@ -5,8 +5,8 @@
 //! step the checkers in `check` compare what happened with what Raft promises. The same seed
 //! always gives the same run, so a failure can be replayed.
 
-mod applying;
 mod adversary;
+mod applying;
 mod calm;
 mod chance;
 mod check;
@@ -32,8 +32,8 @@ mod story;
 mod watch;
 mod workload;
 
-pub use chance::Chance;
 pub use adversary::Adversary;
+pub use chance::Chance;
 #[cfg(feature = "mutants")]
 pub use mutants::{Found, Mutant, expect_panics, hunt};
 pub use own::{Ending, Observed, Operation, Workload};
