@@ -38,7 +38,8 @@ impl Raft {
     /// that is committed.
     pub(crate) fn has_any_vote(&self) -> bool {
         let shared = &self.shared;
-        shared.memberships.is_voter(shared.id, shared.committed)
+        let mut in_force = shared.memberships.in_force(shared.committed);
+        in_force.any(|membership| shared.has_vote_in(membership))
     }
 
     /// What a leader believes of `peer`.

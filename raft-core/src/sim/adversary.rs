@@ -11,7 +11,7 @@ use super::plan::Plan;
 use super::situation::Situation;
 use super::story::Mark;
 use crate::consensus::{Event, RoleName};
-use crate::id::{GroupId, NodeId};
+use crate::id::{GroupId, Incarnation, NodeId};
 use crate::message::{Body, Message};
 
 /// How the adversary of one life strikes. Rates are per million; all are zero in every second life.
@@ -240,6 +240,7 @@ impl Cluster {
         let message = Message {
             group,
             from,
+            incarnation: Incarnation::new(from.get()),
             to,
             term,
             body,
