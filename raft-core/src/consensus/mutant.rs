@@ -59,7 +59,7 @@ mutants! {
     VotesTwice = 50, "a node votes though it has voted for another";
     VoteKeptIntoNewTerm = 50, "the vote of the former term counts in the next";
     VotesForAnyLog = 50, "a vote is given without a look at the candidate's log";
-    UpToDateByIndex = 50, "logs are compared by length only";
+    UpToDateByIndex = 4000, "logs are compared by length only";
     UpToDateByTerm = 50, "logs are compared by last term only";
     PreVoteForAnyLog = 50, "a pre-vote is granted whatever the candidate's log";
     PreVoteUnderLeader = 50, "a pre-vote is granted under a live leader";
