@@ -24,6 +24,8 @@ mod reads;
 #[cfg(test)]
 mod recovery;
 #[cfg(test)]
+mod restoring;
+#[cfg(test)]
 mod sessions;
 #[cfg(test)]
 mod shutdown;
