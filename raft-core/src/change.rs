@@ -45,7 +45,7 @@ pub enum ChangeError {
     #[error("no voter would be left, so nothing could ever be decided: keep at least one")]
     NoVoters,
     /// An address is empty.
-    #[error("node {0} needs an address")]
+    #[error("node {0} needs an address: say where it is reached")]
     NoAddress(NodeId),
     /// Another change is on its way.
     #[error(

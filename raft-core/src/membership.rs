@@ -61,19 +61,19 @@ pub struct Peer {
 #[non_exhaustive]
 pub enum MembershipError {
     /// Nobody votes, so nothing could ever be decided.
-    #[error("a membership needs at least one voter")]
+    #[error("a membership needs at least one voter: name one")]
     NoVoters,
     /// A voter is missing from the list of members.
     #[error("voter {0} is no member: give its address")]
     UnknownVoter(NodeId),
     /// A member has no address.
-    #[error("member {0} has an empty address")]
+    #[error("member {0} has an empty address: say where it is reached")]
     NoAddress(NodeId),
     /// A priority was given to somebody who does not belong to the group.
     #[error("node {0} is no member, so it can have no priority: name one of the members")]
     UnknownMember(NodeId),
     /// The same node is listed twice.
-    #[error("node {0} is listed twice")]
+    #[error("node {0} is listed twice: name it once")]
     Duplicate(NodeId),
 }
 

@@ -16,6 +16,8 @@ mod limits;
 #[cfg(test)]
 mod membership;
 #[cfg(test)]
+mod misuse;
+#[cfg(test)]
 mod on_disk;
 #[cfg(test)]
 mod reading;
