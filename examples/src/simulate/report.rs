@@ -19,6 +19,8 @@ pub(super) struct Figures {
     pub(super) weak: u64,
     pub(super) wall: Duration,
     pub(super) total: Report,
+    /// Simulated seconds a second under a light load.
+    pub(super) light: Option<f64>,
 }
 
 /// A shorter run may miss a rare situation by chance.
@@ -72,6 +74,7 @@ impl Figures {
             "cluster_hours": self.hours(),
             "wall_seconds": self.wall.as_secs_f64(),
             "simulated_to_wall": self.ratio(),
+            "simulated_to_wall_light": self.light,
             "steps": self.total.steps,
             "commits": self.total.committed,
             "writes": self.total.writes,
@@ -104,6 +107,10 @@ impl fmt::Display for Figures {
             self.ratio()
         );
         table.row(["wall time".to_owned(), wall]);
+        if let Some(light) = self.light {
+            let ratio = format!("{light:.0} simulated seconds a second, on one core");
+            table.row(["three nodes, light load".to_owned(), ratio]);
+        }
         for (name, count) in [
             ("steps", total.steps),
             ("commits", total.committed),

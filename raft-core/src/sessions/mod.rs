@@ -51,7 +51,11 @@ pub use durable::{DurableSessions, RecordsOf, SessionRecord};
 pub use limits::{InvalidLimits, SessionLimits};
 pub use machine::Sessions;
 pub use proposer::Proposer;
+#[cfg(feature = "sim")]
+pub(crate) use reply::Reply;
 pub use request::plain;
+#[cfg(feature = "sim")]
+pub(crate) use request::{Call, Request};
 
 use std::fmt;
 
@@ -63,7 +67,7 @@ pub struct SessionId(LogIndex);
 
 /// Numbers the commands of one session, from one on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-struct Sequence(u64);
+pub(crate) struct Sequence(pub(crate) u64);
 
 impl SessionId {
     /// The session that the entry at `index` opened.

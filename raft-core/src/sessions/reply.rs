@@ -4,7 +4,7 @@ use ::bytes::Bytes;
 
 /// The answer to one request.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Reply {
+pub(crate) enum Reply {
     /// Applied, now or before.
     Applied(Bytes),
     /// A session was opened, kept or closed.
@@ -26,7 +26,7 @@ pub(super) enum Reply {
 const APPLIED: u8 = 0;
 
 impl Reply {
-    pub(super) fn encode(&self) -> Bytes {
+    pub(crate) fn encode(&self) -> Bytes {
         match self {
             Self::Applied(response) => {
                 let mut bytes = Vec::with_capacity(1 + response.len());
@@ -45,7 +45,7 @@ impl Reply {
     }
 
     /// `None` if the bytes come from a machine that is in no [`super::Sessions`].
-    pub(super) fn decode(bytes: &Bytes) -> Option<Self> {
+    pub(crate) fn decode(bytes: &Bytes) -> Option<Self> {
         Some(match bytes.as_ref() {
             [APPLIED, ..] => Self::Applied(bytes.slice(1..)),
             [1] => Self::Done,

@@ -24,7 +24,7 @@ use crate::id::LogIndex;
 
 /// One command of a client.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Request {
+pub(crate) enum Request {
     Open(SessionLimits),
     Execute { call: Call, command: Bytes },
     KeepAlive(SessionId),
@@ -34,16 +34,16 @@ pub(super) enum Request {
 
 /// Which command of which session.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Call {
-    pub(super) session: SessionId,
-    pub(super) sequence: Sequence,
+pub(crate) struct Call {
+    pub(crate) session: SessionId,
+    pub(crate) sequence: Sequence,
     /// The client will never ask again for what lies below.
-    pub(super) acknowledged_below: Sequence,
+    pub(crate) acknowledged_below: Sequence,
 }
 
 /// Bytes that are no request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum RequestError {
+pub(crate) enum RequestError {
     /// Of this version, or of none: refused alike on every replica.
     Malformed,
     /// Of a later program: nobody may skip it.
@@ -66,7 +66,7 @@ const PLAIN: u8 = 5;
 const PREFIX_BYTES: usize = 4;
 
 impl Request {
-    pub(super) fn encode(&self) -> Bytes {
+    pub(crate) fn encode(&self) -> Bytes {
         let mut bytes = vec![MAGIC, VERSION, self.kind(), 0];
         match self {
             Self::Open(limits) => {
@@ -90,7 +90,7 @@ impl Request {
     }
 
     /// Reads any bytes. The command shares their memory.
-    pub(super) fn decode(bytes: &Bytes) -> Result<Self, RequestError> {
+    pub(crate) fn decode(bytes: &Bytes) -> Result<Self, RequestError> {
         let (version, kind) = match bytes.first_chunk::<PREFIX_BYTES>() {
             Some([MAGIC, version, kind, 0]) => (*version, *kind),
             Some(_) | None => return Err(RequestError::Malformed),

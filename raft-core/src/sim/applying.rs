@@ -1,6 +1,6 @@
 //! What happens at a node's state machine, one thing after the other.
 
-use super::check::{Broken, broken};
+use super::check::{Asked, Broken, broken};
 use super::client::End;
 use super::cluster::{Cluster, Happening, Own};
 use crate::consensus::Event;
@@ -35,6 +35,9 @@ impl Cluster {
             }
         }
         let applied = node.machine.applied();
+        for entry in entries {
+            self.futures.applied(id, entry.index());
+        }
         let responses = match &mut self.subject {
             Some(subject) => subject.apply(id, entries)?,
             None => Vec::new(),
@@ -93,6 +96,7 @@ impl Cluster {
         index: LogIndex,
     ) -> Result<(), Broken> {
         for read in reads {
+            self.futures.answer(id, Asked::Read(*read));
             if let Some(client) = self.clients.reader(id, *read) {
                 let at = self
                     .nodes
@@ -106,6 +110,7 @@ impl Cluster {
 
     pub(super) fn reads_failed(&mut self, id: NodeId, reads: &[ReadId]) {
         for read in reads {
+            self.futures.answer(id, Asked::Read(*read));
             if let Some(client) = self.clients.reader(id, *read) {
                 self.finish(client, End::ReadFailed);
             }

@@ -5,7 +5,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
 
 use super::chance::Chance;
-use super::check::{Broken, Checks, broken};
+use super::check::{Broken, Checks, Futures, broken};
 use super::client::Clients;
 use super::driver::SimNode;
 use super::network::Network;
@@ -39,8 +39,12 @@ pub(super) struct Cluster {
     pub(super) report: Report,
     /// Who began the last change of membership.
     pub(super) changed_by: Option<NodeId>,
-    /// The machines of a user, if this is no life of the simulator's own.
+    /// What the nodes owe an answer to.
+    pub(super) futures: Futures,
+    /// Machines besides the simulator's own: a user's, or one in sessions.
     pub(super) subject: Option<Box<dyn Subject>>,
+    /// The call that shows the life of a seed again.
+    call: fn(u64) -> String,
     /// What happened, if somebody will read it.
     story: Option<Story>,
     /// Faults have long ended, and none of these has a reason to campaign.
@@ -128,7 +132,9 @@ impl Cluster {
                 ..Report::default()
             },
             changed_by: None,
+            futures: Futures::default(),
             subject: None,
+            call: |seed| format!("raft_core::sim::replay_life({seed})"),
             story: None,
             calm: BTreeSet::new(),
             happenings: 0,
@@ -158,6 +164,11 @@ impl Cluster {
             subject: Some(subject),
             ..self
         }
+    }
+
+    /// A violation tells this call, which shows it again.
+    pub(super) fn shown_by(self, call: fn(u64) -> String) -> Self {
+        Self { call, ..self }
     }
 
     /// Runs to the end. A violation is run again, to tell its story.
@@ -232,17 +243,8 @@ impl Cluster {
             property: broken.property,
             detail: broken.detail,
             trace: Vec::new(),
-            again: self.again(),
+            again: (self.call)(self.plan.seed),
         }))
-    }
-
-    /// The call that shows this run again.
-    fn again(&self) -> String {
-        let seed = self.plan.seed;
-        match self.subject {
-            Some(_) => format!("raft_core::sim::replay({seed}, machine, workload)"),
-            None => format!("raft_core::sim::replay_life({seed})"),
-        }
     }
 
     fn run_phases(&mut self) -> Result<(), Broken> {

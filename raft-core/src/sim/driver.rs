@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use super::check::{Broken, Checks};
+use super::check::{Asked, Broken, Checks};
 use super::clock::Clock;
 use super::cluster::{Cluster, Happening, Own, Way};
 use super::disk::{Disk, Image};
@@ -12,7 +12,9 @@ use super::plan::Plan;
 use super::situation::Situation;
 use super::story::Mark;
 use super::watch::{Moment, Watched};
-use crate::consensus::{Effect, Effects, Event, Nonsense, Raft, RoleName, Setup, Write};
+use crate::consensus::{
+    Effect, Effects, Event, Nonsense, Raft, RoleName, Setup, TransferError, Write,
+};
 use crate::entry::Entry;
 use crate::id::{GroupId, Incarnation, LogIndex, NodeId, Term};
 use crate::membership::Membership;
@@ -331,6 +333,10 @@ impl Cluster {
             }
             Effect::Displaced { .. } => self.count("wiped nodes that abstain"),
             Effect::TransferEnded(outcome) => {
+                // A second request is told so, and the first goes on.
+                if !matches!(outcome, Err(TransferError::InProgress(_))) {
+                    self.futures.answer(id, Asked::Transfer);
+                }
                 self.count(if outcome.is_ok() {
                     "transfers"
                 } else {

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::check::Broken;
+use super::check::{Asked, Broken};
 use super::cluster::{Cluster, Happening};
 use super::story::Mark;
 use crate::change::MembershipChange;
@@ -32,6 +32,7 @@ impl Cluster {
             self.tell(None, Mark::Fault, || "the network is cut".to_owned());
             self.network.cut_some(&ids);
             self.observe_cut();
+            self.burst()?;
             let heals = self
                 .chance
                 .duration(Duration::ZERO, 10 * self.plan.config.election_timeout);
@@ -54,6 +55,7 @@ impl Cluster {
             } else {
                 To::Node(victim)
             };
+            self.futures.ask(leader, Asked::Transfer, self.now);
             self.step(leader, Event::TransferRequested(to))?;
         }
         if self.chance.happens(self.plan.election_kick) {

@@ -7,6 +7,7 @@
 
 mod adversary;
 mod applying;
+mod burst;
 mod calm;
 mod chance;
 mod check;
@@ -27,6 +28,7 @@ mod own;
 mod plan;
 mod recovery;
 mod report;
+mod session_life;
 mod situation;
 mod story;
 mod watch;
@@ -44,6 +46,7 @@ pub use story::{Arrow, Line, Mark, Story};
 
 use cluster::Cluster;
 use own::Trial;
+use session_life::SessionClients;
 
 use crate::state_machine::StateMachine;
 
@@ -108,7 +111,8 @@ where
     W: Workload<M>,
 {
     let trial = Trial::new(plan.seed, machine, workload);
-    Cluster::new(plan.clone()).with(Box::new(trial))
+    let cluster = Cluster::new(plan.clone()).with(Box::new(trial));
+    cluster.shown_by(|seed| format!("raft_core::sim::replay({seed}, machine, workload)"))
 }
 
 /// Runs the life that `seed` stands for with the simulator's own machine, from first election to
@@ -117,13 +121,32 @@ where
 /// # Errors
 /// The first [`Violation`] of a safety property, or of liveness once the faults have ended.
 pub fn life(seed: u64) -> Result<Report, Box<Violation>> {
-    Cluster::run(|| Cluster::new(Plan::from_seed(seed)))
+    Cluster::run(|| own_life(seed))
+}
+
+/// The figures of a life of three nodes under a light load: no faults, one client, ten minutes.
+/// What the simulator itself costs is best seen there.
+///
+/// # Errors
+/// The first [`Violation`].
+pub fn light_life(seed: u64) -> Result<Report, Box<Violation>> {
+    Cluster::run(|| Cluster::new(Plan::light(seed)))
+}
+
+/// In one life of thirteen the clients use [sessions](crate::sessions).
+fn own_life(seed: u64) -> Cluster {
+    let cluster = Cluster::new(Plan::from_seed(seed));
+    if seed % 13 != 6 {
+        return cluster;
+    }
+    let trial = Trial::new(seed, session_life::machine, SessionClients::default());
+    cluster.with(Box::new(trial))
 }
 
 /// The violation that a life shows, without its story.
 #[cfg(feature = "mutants")]
 fn first_violation(seed: u64) -> Option<Box<Violation>> {
-    Cluster::new(Plan::from_seed(seed)).run_guarded().err()
+    own_life(seed).run_guarded().err()
 }
 
 /// A run together with its story.
@@ -139,7 +162,7 @@ pub struct Replay {
 
 /// Runs the [`life`] of `seed` again, and writes everything down.
 pub fn replay_life(seed: u64) -> Replay {
-    told(Cluster::new(Plan::from_seed(seed)))
+    told(own_life(seed))
 }
 
 fn told(cluster: Cluster) -> Replay {

@@ -109,6 +109,33 @@ impl Plan {
         adversary.sharpen(&mut plan);
         plan
     }
+
+    /// Three nodes that nothing happens to, and one client that writes and reads now and then.
+    pub(super) fn light(seed: u64) -> Self {
+        let none = 0;
+        Self {
+            nodes: 3,
+            spares: 0,
+            churn: none,
+            transfer: none,
+            length: Duration::from_secs(600),
+            config: Config::default(),
+            loss: none,
+            duplication: none,
+            long_delay: none,
+            disk_stall: none,
+            crash: none,
+            aimed_crash: none,
+            partition: none,
+            pause: none,
+            election_kick: none,
+            snapshot_failure: none,
+            drift: none,
+            think: Duration::from_millis(50),
+            clients: 1,
+            ..Self::from_seed(seed)
+        }
+    }
 }
 
 fn config(chance: &mut Chance) -> Config {

@@ -24,10 +24,12 @@ impl Cluster {
         let end = self.now + patience;
         while self.now < end {
             self.run_until(self.now + self.plan.config.election_timeout)?;
-            if self.have_all_applied(goal) && self.is_everyone_answered() {
+            let owed = self.futures.all_end(self.now, self.answer_patience());
+            if owed.is_ok() && self.have_all_applied(goal) && self.is_everyone_answered() {
                 return Ok(());
             }
         }
+        self.futures.all_end(self.now, self.answer_patience())?;
         let states = self.nodes.iter().map(|(id, node)| match &node.raft {
             Some(raft) => format!("{id}: {:?}", raft.status()),
             None => format!("{id}: down"),
@@ -58,8 +60,13 @@ impl Cluster {
             })
     }
 
+    /// How long an answer may take when nothing goes wrong.
+    fn answer_patience(&self) -> Duration {
+        10 * self.plan.config.election_timeout
+    }
+
     fn is_everyone_answered(&self) -> bool {
-        let patience = 10 * self.plan.config.election_timeout;
+        let patience = self.answer_patience();
         let waiting = self.clients.waiting.values();
         waiting
             .into_iter()

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-use super::check::Broken;
+use super::check::{Asked, Broken};
 use super::client::{End, Kind, Mode, Operation};
 use super::cluster::{Cluster, Happening};
 use crate::consensus::{Event, Raft, RoleName};
@@ -90,6 +90,10 @@ impl Cluster {
             kind: Kind::Write,
         };
         self.clients.waiting.insert(client, operation);
+        if let Some((index, term)) = expected {
+            self.futures
+                .ask(node, Asked::Proposal(index, term), self.now);
+        }
         let sealed = Sealed::command(command);
         self.step(node, Event::Proposed(vec![sealed]))?;
         // Refused: nothing was appended where the write would be.
@@ -101,8 +105,9 @@ impl Cluster {
         let was_appended =
             expected.is_some_and(|(index, _)| last.is_some_and(|last| last >= index));
         if !was_appended {
-            if let (Some((index, _)), Some(node)) = (expected, self.nodes.get_mut(&node)) {
-                node.writes.remove(&index);
+            if let (Some((index, term)), Some(owner)) = (expected, self.nodes.get_mut(&node)) {
+                owner.writes.remove(&index);
+                self.futures.answer(node, Asked::Proposal(index, term));
             }
             self.finish(client, End::Refused);
         }
@@ -129,6 +134,7 @@ impl Cluster {
             kind: Kind::Read(read),
         };
         self.clients.waiting.insert(client, operation);
+        self.futures.ask(node, Asked::Read(read), self.now);
         let event = match mode {
             Mode::Linearizable => Event::ReadsRequested(vec![read]),
             Mode::Lease => Event::LeaseReadsRequested(vec![read]),
@@ -152,7 +158,11 @@ impl Cluster {
             return Ok(());
         }
         self.report.writes += 1;
-        self.ended(client, End::Write, response);
+        self.ended(
+            client,
+            End::Write,
+            response.map(|response| (entry, response)),
+        );
         self.checks.wrote(entry, operation.floor)?;
         self.clients.tell(self.now, self.checks.floor());
         Ok(())
@@ -179,10 +189,10 @@ impl Cluster {
         self.ended(client, end, None);
     }
 
-    fn ended(&mut self, client: u64, end: End, response: Option<&Bytes>) {
+    fn ended(&mut self, client: u64, end: End, applied: Option<(LogId, &Bytes)>) {
         self.clients.waiting.remove(&client);
         self.count(end.name());
-        self.own_end(client, end, response);
+        self.own_end(client, end, applied);
     }
 
     /// The node forgets which writes were whose: their outcome is unknown.
@@ -191,6 +201,7 @@ impl Cluster {
             return;
         };
         let writes = std::mem::take(&mut node.writes);
+        self.futures.deposed(id);
         for (_, client) in writes.into_values() {
             self.finish(client, End::Unknown);
         }
@@ -198,6 +209,7 @@ impl Cluster {
 
     /// Whoever waited for an answer of this node waits no longer.
     pub(super) fn abandon(&mut self, id: NodeId) {
+        self.futures.down(id);
         let waiting = &self.clients.waiting;
         let gone: Vec<u64> = waiting
             .iter()

@@ -37,7 +37,10 @@ const TABLE: &[(Ring, Option<&[Ring]>)] = &[
         &["conformance"],
         Some(&[WORDS, CORE, CONTRACTS, &["memory"]]),
     ),
-    (&["sim"], Some(&[WORDS, CORE, CONTRACTS, &["memory"]])),
+    (
+        &["sim"],
+        Some(&[WORDS, CORE, CONTRACTS, &["memory"], &["sessions"]]),
+    ),
     (&["typed"], Some(&[WORDS, CORE, CONTRACTS, SHELL])),
     (&["recover"], Some(&[WORDS, CORE, CONTRACTS])),
     (&["sessions"], Some(&[WORDS, CORE, CONTRACTS, SHELL])),

@@ -10,6 +10,8 @@ mod configuration_safety;
 mod disruption;
 mod durability;
 mod election_safety;
+mod every_future_resolves;
+mod exactly_once;
 mod leader_completeness;
 mod lease;
 mod linearizability;
@@ -20,6 +22,9 @@ mod send_gate;
 mod stability;
 mod state_machine_safety;
 mod transfer;
+
+pub(super) use every_future_resolves::{Asked, Futures};
+pub(super) use exactly_once::ExactlyOnce;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 

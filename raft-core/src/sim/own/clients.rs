@@ -3,7 +3,7 @@
 use bytes::Bytes;
 
 use super::workload::{Asked, Ending};
-use crate::id::NodeId;
+use crate::id::{LogId, NodeId};
 use crate::sim::check::{Broken, Held, broken};
 use crate::sim::client::End;
 use crate::sim::cluster::Cluster;
@@ -28,17 +28,24 @@ impl Cluster {
             return Ok(());
         };
         let answer = subject.read(node, client)?;
-        subject.ended(client, &Ending::Answered(&answer));
+        subject.ended(client, &Ending::Read(&answer));
         Ok(())
     }
 
     /// Tells the workload what a client knows of its operation.
-    pub(in crate::sim) fn own_end(&mut self, client: u64, end: End, response: Option<&Bytes>) {
+    pub(in crate::sim) fn own_end(
+        &mut self,
+        client: u64,
+        end: End,
+        applied: Option<(LogId, &Bytes)>,
+    ) {
         let Some(subject) = &mut self.subject else {
             return;
         };
-        match (end, response) {
-            (End::Write, Some(response)) => subject.ended(client, &Ending::Answered(response)),
+        match (end, applied) {
+            (End::Write, Some((id, response))) => {
+                subject.ended(client, &Ending::Applied { id, response });
+            }
             // Answered where the answer was read.
             (End::Read, _) => {}
             (End::Refused | End::Overwritten | End::ReadFailed, _) => {

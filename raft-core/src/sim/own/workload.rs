@@ -114,8 +114,15 @@ pub enum Observed<'a> {
 /// What a client learns of its operation.
 #[derive(Clone, Copy, Debug)]
 pub enum Ending<'a> {
-    /// It was carried out: the machine's response to a command, or the answer to a read.
-    Answered(&'a Bytes),
+    /// The command was applied.
+    Applied {
+        /// Its entry.
+        id: LogId,
+        /// The machine's response.
+        response: &'a Bytes,
+    },
+    /// The answer to the read.
+    Read(&'a Bytes),
     /// It was not carried out, and never will be.
     NotApplied,
     /// No answer came. A command may have been applied, or may be later.

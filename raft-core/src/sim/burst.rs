@@ -1,0 +1,28 @@
+//! A burst of writes at a leader that has just been cut off: a long tail that nobody will commit.
+//!
+//! It outlives the leadership, and may reach beyond the snapshot that the next leader sends.
+
+use super::check::Held;
+use super::cluster::Cluster;
+use crate::consensus::Event;
+use crate::entry::Sealed;
+
+impl Cluster {
+    /// In one life of thirteen, a leader takes some writes that no client waits for.
+    pub(super) fn burst(&mut self) -> Held {
+        if self.plan.seed % 13 != 10 {
+            return Ok(());
+        }
+        let Some(leader) = self.any_leader().filter(|leader| self.is_up(*leader)) else {
+            return Ok(());
+        };
+        for _ in 0..BURST {
+            let command = self.clients.command().encode(0);
+            let proposed = Event::Proposed(vec![Sealed::command(command)]);
+            self.step(leader, proposed)?;
+        }
+        Ok(())
+    }
+}
+
+const BURST: usize = 12;
