@@ -102,6 +102,8 @@ mutants! {
     SnapshotForgetsMembership = 50, "a received snapshot does not bring its membership";
     SnapshotAlwaysSent = 50, "a snapshot of an earlier leader is installed";
     SnapshotStateStuck = 400, "a snapshot that failed on its way is not sent again";
+    FailedSyncIgnored = 100, "a sync that failed counts as done";
+    DamageTakenForAbsence = 400, "a node with a damaged disk starts as an empty one";
     UnreadableSnapshotKept = 4000, "a leader stays though it cannot read the snapshot that it owes";
     CampaignsWhileRestoring = 400, "a node campaigns before its snapshot is restored";
     EntriesSkippedAfterFetch = 4000, "entries read late from disk are applied wherever they belong";

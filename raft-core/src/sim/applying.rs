@@ -55,7 +55,14 @@ impl Cluster {
         let Some(node) = self.nodes.get_mut(&id) else {
             return Ok(());
         };
-        let Some(machine) = node.disk.snapshot(meta.id()) else {
+        let stored = match node.disk.snapshot(meta.id()) {
+            Ok(stored) => stored,
+            Err(damaged) => {
+                self.stop_for_damage(id, &damaged);
+                return Ok(());
+            }
+        };
+        let Some(machine) = stored else {
             let detail = format!("node {id} is to restore {meta}, which is gone");
             return broken("a snapshot is kept until it is restored", detail);
         };

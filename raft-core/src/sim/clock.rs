@@ -1,11 +1,13 @@
 //! Each node's own clock: it starts somewhere, and runs a little fast or slow.
 
+use std::time::Duration;
+
 use crate::time::Timestamp;
 
 /// Translates the world's time into a node's, and back.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Clock {
-    offset_nanos: u64,
+    offset_nanos: i64,
     /// Gains or loses this many nanoseconds a millisecond.
     drift: i64,
 }
@@ -13,9 +15,20 @@ pub(super) struct Clock {
 impl Clock {
     pub(super) fn new(offset_nanos: u64, drift: i64) -> Self {
         Self {
-            offset_nanos,
+            offset_nanos: i64::try_from(offset_nanos).unwrap_or(i64::MAX / 2),
             drift,
         }
+    }
+
+    /// Whether it runs fast or slow.
+    pub(super) fn drifts(&self) -> bool {
+        self.drift != 0
+    }
+
+    /// Shows another time from now on, and runs on from there.
+    pub(super) fn jump(&mut self, by: Duration, is_forward: bool) {
+        let by = i64::try_from(by.as_nanos()).unwrap_or(0);
+        self.offset_nanos += if is_forward { by } else { -by };
     }
 
     pub(super) fn local(&self, world: Timestamp) -> Timestamp {
@@ -40,6 +53,18 @@ impl Clock {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_clock_that_jumps_shows_the_time_after_the_jump() {
+        let mut clock = Clock::new(1_000_000, 0);
+        let second = Timestamp::from_nanos(1_000_000_000);
+        for (by, is_forward, shown) in [(7, true, 8), (3, false, 5)] {
+            clock.jump(Duration::from_millis(by), is_forward);
+            let expected = Timestamp::from_nanos(1_000_000_000 + shown * 1_000_000);
+            assert_eq!(clock.local(second), expected);
+            assert_eq!(clock.world(expected), second);
+        }
+    }
 
     #[test]
     fn a_local_deadline_is_never_reached_too_early() {

@@ -8,6 +8,7 @@ use super::chance::Chance;
 use super::check::{Broken, Checks, Futures, broken};
 use super::client::Clients;
 use super::driver::SimNode;
+use super::mishap::Operator;
 use super::network::Network;
 use super::own::Subject;
 use super::plan::Plan;
@@ -31,6 +32,7 @@ pub(super) struct Cluster {
     scheduled: u64,
     pub(super) nodes: BTreeMap<NodeId, SimNode>,
     pub(super) network: Network,
+    pub(super) operator: Operator,
     pub(super) clients: Clients,
     pub(super) chance: Chance,
     /// Of the adversary.
@@ -65,6 +67,10 @@ pub(super) enum Happening {
     Resume(NodeId),
     Faults,
     HealPartition,
+    /// Flapping links break or heal, and so many times more.
+    Flap(u64),
+    /// The operator looks after the group.
+    Operator,
     ClientTurn(u64),
     /// A client asks this node to read.
     Ask(u64, NodeId),
@@ -123,6 +129,7 @@ impl Cluster {
             scheduled: 0,
             nodes: BTreeMap::new(),
             network: Network::new(seed),
+            operator: Operator::new(seed, plan.nodes + plan.spares),
             clients: Clients::new(seed),
             chance: Chance::new(seed, 3),
             strikes: Chance::new(seed, 6),
@@ -148,6 +155,9 @@ impl Cluster {
                 Vec::new()
             };
             let node = SimNode::new(id, &cluster.plan, log);
+            if node.clock.drifts() {
+                cluster.count("drifting clocks");
+            }
             cluster.nodes.insert(id, node);
             cluster.schedule(Duration::ZERO, Happening::Restart(id));
         }
@@ -155,6 +165,9 @@ impl Cluster {
             cluster.schedule(Duration::ZERO, Happening::ClientTurn(client));
         }
         cluster.schedule(Duration::from_millis(1), Happening::Faults);
+        if cluster.plan.mishaps.do_harm() {
+            cluster.schedule(Duration::ZERO, Happening::Operator);
+        }
         cluster
     }
 
@@ -193,7 +206,10 @@ impl Cluster {
 
     /// Runs to the end, and keeps the last lines of the story.
     pub(super) fn run_told(mut self, lines_max: usize) -> (Result<Report, Box<Violation>>, Story) {
-        let nodes: Vec<NodeId> = self.nodes.keys().copied().collect();
+        let mut nodes: Vec<NodeId> = self.nodes.keys().copied().collect();
+        if self.plan.mishaps.do_harm() {
+            nodes.extend(self.operator.reserve.iter().rev());
+        }
         self.story = Some(Story::new(nodes.clone(), lines_max));
         let outcome = self.run_guarded();
         let story = self.story.take();
@@ -222,6 +238,7 @@ impl Cluster {
                     ("messages lost", network.lost),
                     ("messages repeated", network.repeated),
                     ("messages delayed", network.delayed),
+                    ("messages reordered", network.reordered),
                 ] {
                     self.report.counts.insert(what, count);
                 }

@@ -3,9 +3,11 @@
 use std::collections::VecDeque;
 
 use super::chance::Chance;
+use super::damage::{Damage, Damaged};
 use super::machine::Machine;
 use super::situation::Situation;
 use crate::config::Config;
+use crate::consensus::mutant::{Mutant, mutant};
 use crate::consensus::{IndexRange, Recovery, RecoveryError, Sequence, Write};
 use crate::entry::{Entry, Payload};
 use crate::hard_state::HardState;
@@ -29,11 +31,17 @@ pub(super) struct Image {
     entries: Vec<Entry>,
     /// The newest last.
     snapshots: Vec<(SnapshotMeta, Machine)>,
+    /// What of all this is not what was written.
+    pub(super) damage: Damage,
 }
 
 impl Disk {
     pub(super) fn durable(&self) -> &Image {
         &self.durable
+    }
+
+    pub(super) fn durable_mut(&mut self) -> &mut Image {
+        &mut self.durable
     }
 
     /// Takes a write; says whether the disk was idle, so that a sync can begin.
@@ -48,13 +56,16 @@ impl Disk {
         self.syncing > 0
     }
 
-    /// The sync is done: reports what is durable now.
-    pub(super) fn end_sync(&mut self) -> Option<Sequence> {
+    /// The sync is done: reports what is durable now. With a planted fault it is lost all the
+    /// same.
+    pub(super) fn end_sync(&mut self, is_lost: bool) -> Option<Sequence> {
         let count = std::mem::take(&mut self.syncing);
         let mut last = None;
         for write in self.queue.drain(..count) {
             last = Some(write.sequence);
-            self.durable.perform(&write);
+            if !is_lost {
+                self.durable.perform(&write);
+            }
         }
         last
     }
@@ -77,6 +88,7 @@ impl Disk {
             && let Some(hard_state) = lost.iter().rev().find_map(|write| write.hard_state)
         {
             self.durable.hard_state = hard_state;
+            self.durable.damage.hard_state = false;
             told.has_early_hard_state = lost.len() > 1;
             for write in &mut lost {
                 write.hard_state = None;
@@ -115,6 +127,11 @@ impl Disk {
     /// Keeps a snapshot, at once durable.
     pub(super) fn keep_snapshot(&mut self, meta: SnapshotMeta, machine: Machine) {
         let image = &mut self.durable;
+        for id in image.snapshot_ids() {
+            if id.index == meta.id().index {
+                image.damage.without(id);
+            }
+        }
         image
             .snapshots
             .retain(|(known, _)| known.id().index != meta.id().index);
@@ -127,32 +144,47 @@ impl Disk {
     pub(super) fn retain_snapshots(&mut self) {
         let snapshots = &mut self.durable.snapshots;
         let surplus = snapshots.len().saturating_sub(2);
-        snapshots.drain(..surplus);
+        for (meta, _) in snapshots.drain(..surplus) {
+            self.durable.damage.without(meta.id());
+        }
     }
 
-    /// The state in the snapshot that ends with `last`.
-    pub(super) fn snapshot(&self, last: LogId) -> Option<Machine> {
+    /// The state in the snapshot that ends with `last`; `None` if there is none.
+    pub(super) fn snapshot(&self, last: LogId) -> Result<Option<Machine>, Damaged> {
+        let damage = &self.durable.damage;
+        if damage.data.contains(&last) || damage.descriptions.contains(&last) {
+            return Err(Damaged(format!("snapshot {last}")));
+        }
         let mut snapshots = self.durable.snapshots.iter();
         let found = snapshots.find(|(meta, _)| meta.id() == last);
-        found.map(|(_, machine)| machine.clone())
+        Ok(found.map(|(_, machine)| machine.clone()))
     }
 
     /// What a node finds when it starts, and the state its machine starts from.
-    pub(super) fn recover(&mut self, config: &Config) -> Result<Recovered, RecoveryError> {
+    pub(super) fn recover(&mut self, config: &Config) -> Result<Recovered, Unusable> {
+        if mutant(Mutant::DamageTakenForAbsence) && self.is_damaged() {
+            self.durable = Image::default();
+        }
         self.durable.recover(config)
     }
 
-    /// The newest snapshot that is there.
+    /// The newest snapshot that can be listed, if it can be read, too.
     pub(super) fn newest_snapshot(&self) -> Option<&(SnapshotMeta, Machine)> {
-        self.durable.snapshots.last()
+        let damage = &self.durable.damage;
+        let newest = self.durable.listed().next_back()?;
+        (!damage.data.contains(&newest.0.id())).then_some(newest)
     }
 
     /// The entries in `range`, as far as `bytes_max` allows. Reads what was
     /// written, synced or not, like a real log. `None` if the first one is purged.
-    pub(super) fn read(&self, range: IndexRange, bytes_max: usize) -> Option<Vec<Entry>> {
+    pub(super) fn read(
+        &self,
+        range: IndexRange,
+        bytes_max: usize,
+    ) -> Result<Option<Vec<Entry>>, Damaged> {
         let image = &self.durable;
         if range.start <= image.purged.id.index {
-            return None;
+            return Ok(None);
         }
         let mut bytes = 0;
         let entries = image
@@ -164,7 +196,13 @@ impl Disk {
             bytes += entry.record_bytes();
             fits
         });
-        Some(fits.cloned().collect())
+        let read: Vec<Entry> = fits.cloned().collect();
+        for entry in &read {
+            if image.damage.records.contains(&entry.index()) {
+                return Err(Damaged(format!("entry {}", entry.id())));
+            }
+        }
+        Ok(Some(read))
     }
 }
 
@@ -207,9 +245,46 @@ impl Image {
         log.max(self.last_contained())
     }
 
-    fn recover(&mut self, config: &Config) -> Result<Recovered, RecoveryError> {
-        let snapshot = self.snapshots.last().cloned();
+    /// The snapshots whose descriptions are intact, the newest last.
+    fn listed(&self) -> impl DoubleEndedIterator<Item = &(SnapshotMeta, Machine)> {
+        let listed =
+            |(meta, _): &&(SnapshotMeta, Machine)| !self.damage.descriptions.contains(&meta.id());
+        self.snapshots.iter().filter(listed)
+    }
+
+    /// Of every stored entry.
+    pub(super) fn indexes(&self) -> Vec<LogIndex> {
+        self.entries.iter().map(Entry::index).collect()
+    }
+
+    /// Of every snapshot, damaged or not.
+    pub(super) fn snapshot_ids(&self) -> Vec<LogId> {
+        self.snapshots.iter().map(|(meta, _)| meta.id()).collect()
+    }
+
+    /// The newest intact snapshot from which the log goes on; `None` if the log is all there is.
+    fn base(&self) -> Result<Option<(SnapshotMeta, Machine)>, Unusable> {
+        let intact = |(meta, _): &&(SnapshotMeta, Machine)| {
+            !self.damage.data.contains(&meta.id()) && meta.id().index >= self.purged.id.index
+        };
+        let base = self.listed().filter(intact).next_back().cloned();
+        let has_damaged = !self.damage.data.is_empty() || !self.damage.descriptions.is_empty();
+        if base.is_none() && has_damaged && self.purged != ChainLink::ORIGIN {
+            return Err(Unusable::Damaged(Damaged("every snapshot".to_owned())));
+        }
+        Ok(base)
+    }
+
+    fn recover(&mut self, config: &Config) -> Result<Recovered, Unusable> {
+        if self.damage.hard_state {
+            return Err(Unusable::Damaged(Damaged("term and vote".to_owned())));
+        }
+        let snapshot = self.base()?;
         let mut starts = Vec::new();
+        let newest = self.snapshots.last().map(|(meta, _)| meta.id());
+        if newest != snapshot.as_ref().map(|(meta, _)| meta.id()) {
+            starts.push(Situation::StartedPastDamagedSnapshot);
+        }
         if snapshot.is_some() {
             starts.push(Situation::StartedFromSnapshot);
         } else if self.entries.is_empty() {
@@ -229,6 +304,9 @@ impl Image {
         let meta = snapshot.as_ref().map(|(meta, _)| meta.clone());
         let mut recovery = Recovery::new(config, self.hard_state, meta, self.purged)?;
         for entry in &self.entries {
+            if self.damage.records.contains(&entry.index()) {
+                return Err(Unusable::Damaged(Damaged(format!("entry {}", entry.id()))));
+            }
             recovery.replay(entry.clone())?;
         }
         let (applied, machine) = match snapshot {
@@ -258,8 +336,10 @@ impl Image {
     fn perform(&mut self, write: &Write) {
         if let Some(hard_state) = write.hard_state {
             self.hard_state = hard_state;
+            self.damage.hard_state = false;
         }
         if let Some(from) = write.truncate_from {
+            self.damage.truncated(from);
             self.entries.retain(|entry| entry.index() < from);
         }
         if let Some(through) = write.purge_through {
@@ -278,10 +358,27 @@ impl Image {
         {
             self.entries
                 .retain(|entry| entry.index() > through.id.index);
+            self.damage.purged(through.id.index);
         } else {
             self.entries.clear();
+            self.damage.records.clear();
         }
         self.purged = through;
+    }
+}
+
+/// Why a node does not start.
+#[derive(Clone, Debug)]
+pub(super) enum Unusable {
+    /// Something that was stored is damaged, as happens.
+    Damaged(Damaged),
+    /// The parts do not fit together, as must not happen.
+    Broken(RecoveryError),
+}
+
+impl From<RecoveryError> for Unusable {
+    fn from(error: RecoveryError) -> Self {
+        Self::Broken(error)
     }
 }
 

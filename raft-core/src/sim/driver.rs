@@ -6,12 +6,14 @@ use std::time::Duration;
 use super::check::{Asked, Broken, Checks};
 use super::clock::Clock;
 use super::cluster::{Cluster, Happening, Own, Way};
-use super::disk::{Disk, Image};
+use super::disk::{Disk, Image, Unusable};
+use super::hardware::Hardware;
 use super::machine::Machine;
 use super::plan::Plan;
 use super::situation::Situation;
 use super::story::Mark;
 use super::watch::{Moment, Watched};
+use crate::consensus::mutant::{Mutant, mutant};
 use crate::consensus::{
     Effect, Effects, Event, Nonsense, Raft, RoleName, Setup, TransferError, Write,
 };
@@ -37,7 +39,8 @@ pub(super) struct SimNode {
     pub(super) restores: usize,
     /// What the checkers remember of this life.
     pub(super) watched: Watched,
-    clock: Clock,
+    pub(super) clock: Clock,
+    pub(super) hardware: Hardware,
     woken_at: Option<Timestamp>,
     /// The state machine is busy until then.
     pub(super) busy_until: Timestamp,
@@ -59,6 +62,7 @@ impl SimNode {
             restores: 0,
             watched: Watched::default(),
             clock: Clock::new(chance.below(1 << 40), drift),
+            hardware: Hardware::default(),
             woken_at: None,
             busy_until: Timestamp::ZERO,
         }
@@ -86,10 +90,21 @@ impl Cluster {
         let Some(node) = self.nodes.get_mut(&id) else {
             return Ok(());
         };
-        let recovered = node.disk.recover(&config).map_err(|error| Broken {
-            property: "recovery",
-            detail: format!("node {id} cannot start: {error}"),
-        })?;
+        let recovered = match node.disk.recover(&config) {
+            Ok(recovered) => recovered,
+            Err(Unusable::Broken(error)) => {
+                let detail = format!("node {id} cannot start: {error}");
+                return broken("recovery", detail);
+            }
+            Err(Unusable::Damaged(damaged)) => {
+                self.meet(Situation::DamageFoundAtStart);
+                self.tell(Some(id), Mark::Fault, || {
+                    format!("{} is damaged", damaged.0)
+                });
+                self.lose(id);
+                return Ok(());
+            }
+        };
         let starts = recovered.starts;
         node.life += 1;
         node.machine = recovered.machine;
@@ -126,6 +141,14 @@ impl Cluster {
     }
 
     pub(super) fn crash(&mut self, id: NodeId) {
+        if self.nodes.get(&id).is_some_and(|node| node.raft.is_some()) {
+            self.count("crashes");
+            self.go_down(id, "crashes");
+        }
+    }
+
+    /// A life ends; what it had not synced may be lost.
+    pub(super) fn go_down(&mut self, id: NodeId, how: &'static str) {
         let Some(node) = self.nodes.get_mut(&id) else {
             return;
         };
@@ -138,7 +161,6 @@ impl Cluster {
         node.writes.clear();
         node.paused_until = Timestamp::ZERO;
         self.release_held(id);
-        self.count("crashes");
         // A closed connection is a hint, and not every crash gives it.
         if self.chance.coin() {
             let others = self.nodes.iter().map(|(other, node)| (*other, node.life));
@@ -154,7 +176,7 @@ impl Cluster {
         if was_restoring {
             self.meet(Situation::CrashedWhileRestoring);
         }
-        self.tell(Some(id), Mark::Fault, || "crashes".to_owned());
+        self.tell(Some(id), Mark::Fault, || how.to_owned());
         self.abandon(id);
     }
 
@@ -352,6 +374,9 @@ impl Cluster {
         if write.truncate_from.is_some() {
             self.count("conflicting suffixes truncated");
         }
+        if self.write_fails(id, &write) {
+            return Ok(());
+        }
         let Some(node) = self.nodes.get_mut(&id) else {
             return Ok(());
         };
@@ -363,10 +388,14 @@ impl Cluster {
     }
 
     pub(super) fn synced(&mut self, id: NodeId, life: u64) -> Result<(), Broken> {
+        let fails = self.sync_fails(id);
+        if fails && !mutant(Mutant::FailedSyncIgnored) {
+            return Ok(());
+        }
         let Some(node) = self.nodes.get_mut(&id) else {
             return Ok(());
         };
-        let Some(sequence) = node.disk.end_sync() else {
+        let Some(sequence) = node.disk.end_sync(fails) else {
             return Ok(());
         };
         if node.disk.begin_sync() {
@@ -385,6 +414,7 @@ impl Cluster {
                 self.meet(Situation::DiskStalled);
             }
         }
+        after += self.slowness(id);
         self.schedule(after, Happening::Own(id, life, Own::Synced));
     }
 
@@ -400,6 +430,7 @@ impl Cluster {
             self.draw(message, None);
         }
         for delay in delays {
+            self.network.note_order(from, to, self.now + delay);
             self.draw(message, Some(delay));
             self.schedule(delay, Happening::Deliver(message.clone()));
         }
@@ -456,7 +487,7 @@ impl Cluster {
         }
     }
 
-    fn wake_when_due(&mut self, id: NodeId) {
+    pub(super) fn wake_when_due(&mut self, id: NodeId) {
         let Some(node) = self.nodes.get_mut(&id) else {
             return;
         };

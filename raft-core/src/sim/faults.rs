@@ -20,6 +20,7 @@ impl Cluster {
             return Ok(());
         }
         self.schedule(Duration::from_millis(1), Happening::Faults);
+        self.draw_mishaps();
         let ids: Vec<NodeId> = self.nodes.keys().copied().collect();
         let Some(victim) = self.chance.pick(&ids).copied() else {
             return Ok(());
@@ -28,9 +29,13 @@ impl Cluster {
             self.crash_and_restart(victim);
         }
         if self.chance.happens(self.plan.partition) {
-            self.count("partitions");
+            let one_way = self.network.cut_some(&ids);
+            self.count(if one_way {
+                "one-way partitions"
+            } else {
+                "partitions"
+            });
             self.tell(None, Mark::Fault, || "the network is cut".to_owned());
-            self.network.cut_some(&ids);
             self.observe_cut();
             self.burst()?;
             let heals = self
@@ -74,7 +79,12 @@ impl Cluster {
         let Some(membership) = raft.map(|raft| raft.status().membership) else {
             return Ok(());
         };
-        let ids: Vec<NodeId> = self.nodes.keys().copied().collect();
+        if self.is_any_impaired(&membership) {
+            return Ok(()); // The operator replaces that one first.
+        }
+        let lost = |id: &NodeId| self.is_lost(*id);
+        let ids = self.nodes.keys().copied().filter(|id| !lost(id));
+        let ids: Vec<NodeId> = ids.collect();
         let mut change = MembershipChange::new();
         for _ in 0..self.chance.between(1, 3) {
             let Some(node) = self.chance.pick(&ids).copied() else {
@@ -117,7 +127,9 @@ impl Cluster {
     /// Nothing new goes wrong. Pauses that have begun run out by themselves.
     pub(super) fn end_faults(&mut self) {
         self.network.heal();
+        self.network.end_flapping();
         self.network.is_healed = true;
+        self.look_for_damage();
         self.plan.think = self.plan.think.max(Duration::from_millis(250));
         let ids: Vec<NodeId> = self.nodes.keys().copied().collect();
         for id in ids {

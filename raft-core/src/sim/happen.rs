@@ -30,7 +30,7 @@ impl Cluster {
                 self.snapshot_arrives(way, term, *snapshot)
             }
             Happening::Restart(id) => {
-                if self.is_down(id) {
+                if self.is_down(id) && !self.is_lost(id) {
                     self.start(id)
                 } else {
                     Ok(())
@@ -41,6 +41,11 @@ impl Cluster {
                 self.resume(id)
             }
             Happening::Faults => self.draw_faults(),
+            Happening::Flap(turns_left) => {
+                self.turn_flapping(turns_left);
+                Ok(())
+            }
+            Happening::Operator => self.operate(),
             Happening::HealPartition => {
                 let victims = self.network.heal();
                 self.tell(None, Mark::Fault, || "the network heals".to_owned());
@@ -67,6 +72,9 @@ impl Cluster {
             Own::Restore(meta) => self.restore(id, &meta),
             Own::TakeSnapshot => self.take_snapshot(id, life),
             Own::SnapshotWritten(snapshot) => {
+                if let Some(ended) = self.snapshot_has_no_room(id) {
+                    return ended;
+                }
                 let (meta, machine) = *snapshot;
                 if let Some(node) = self.nodes.get_mut(&id) {
                     node.disk.keep_snapshot(meta.clone(), machine);
@@ -77,14 +85,18 @@ impl Cluster {
             Own::Fetch(reader, range, bytes) => {
                 let from = range.start;
                 let node = self.nodes.get(&id);
-                let read = node.and_then(|node| node.disk.read(range, bytes));
+                let read = node.map_or(Ok(None), |node| node.disk.read(range, bytes));
                 let event = match read {
-                    Some(entries) => Event::Fetched {
+                    Ok(Some(entries)) => Event::Fetched {
                         reader,
                         from,
                         entries,
                     },
-                    None => Event::FetchPurged { reader },
+                    Ok(None) => Event::FetchPurged { reader },
+                    Err(damaged) => {
+                        self.stop_for_damage(id, &damaged);
+                        return Ok(());
+                    }
                 };
                 self.step(id, event)
             }
@@ -95,6 +107,7 @@ impl Cluster {
                 self.step(id, Event::SnapshotNotSent { to, term })
             }
             Own::SnapshotUnreadable(to, term) => {
+                self.meet_if_leads(id, Situation::SnapshotUnreadable);
                 self.step(id, Event::SnapshotUnreadable { to, term })
             }
         }
@@ -107,13 +120,19 @@ impl Cluster {
         (meta, machine): (SnapshotMeta, Machine),
     ) -> Result<(), Broken> {
         let Way { from, life, to } = way;
-        let Some(node) = self.nodes.get_mut(&to).filter(|node| node.raft.is_some()) else {
+        if self.is_down(to) {
             self.meet(Situation::SnapshotToTheDead);
             let lost = Own::SnapshotOutcome(to, term, None);
             self.schedule(Duration::ZERO, Happening::Own(from, life, lost));
             return Ok(());
-        };
-        node.disk.keep_snapshot(meta.clone(), machine);
+        }
+        if self.is_full(to) {
+            self.refuse_snapshot(Own::SnapshotOutcome(to, term, None), from, life);
+            return Ok(());
+        }
+        if let Some(node) = self.nodes.get_mut(&to) {
+            node.disk.keep_snapshot(meta.clone(), machine);
+        }
         let last = Some(meta.id());
         self.step(to, Event::SnapshotReceived { from, term, meta })?;
         let after = self.latency();
@@ -133,6 +152,8 @@ impl Cluster {
             Happening::Restart(_)
             | Happening::Resume(_)
             | Happening::Faults
+            | Happening::Flap(_)
+            | Happening::Operator
             | Happening::HealPartition
             | Happening::ClientTurn(_)
             | Happening::Ask(..) => return None,

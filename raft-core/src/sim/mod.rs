@@ -14,16 +14,20 @@ mod check;
 mod client;
 mod clock;
 mod cluster;
+mod damage;
 mod disk;
 mod driver;
 mod faults;
 mod happen;
+mod hardware;
 mod machine;
+mod mishap;
 pub mod model;
 #[cfg(feature = "mutants")]
 mod mutants;
 mod network;
 mod observe;
+mod operator;
 mod own;
 mod plan;
 mod recovery;
@@ -36,6 +40,7 @@ mod workload;
 
 pub use adversary::Adversary;
 pub use chance::Chance;
+pub use mishap::Mishaps;
 #[cfg(feature = "mutants")]
 pub use mutants::{Found, Mutant, expect_panics, hunt};
 pub use own::{Ending, Observed, Operation, Workload};

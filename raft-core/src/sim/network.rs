@@ -1,11 +1,12 @@
 //! The network between nodes: loses, repeats, delays, and cuts links one way or both.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use super::chance::Chance;
 use super::plan::Plan;
 use crate::id::NodeId;
+use crate::time::Timestamp;
 
 /// Decides the way of each message.
 #[derive(Clone, Debug)]
@@ -14,11 +15,17 @@ pub(super) struct Network {
     cut: BTreeSet<(NodeId, NodeId)>,
     /// Who was cut off on purpose.
     victims: BTreeSet<NodeId>,
+    /// Links that break and heal again and again, and whether they are broken now.
+    flapping: BTreeSet<(NodeId, NodeId)>,
+    is_flapped: bool,
+    /// When the last message of each link so far arrives.
+    newest: BTreeMap<(NodeId, NodeId), Timestamp>,
     /// Faults have ended.
     pub(super) is_healed: bool,
     pub(super) lost: u64,
     pub(super) repeated: u64,
     pub(super) delayed: u64,
+    pub(super) reordered: u64,
 }
 
 impl Network {
@@ -27,15 +34,50 @@ impl Network {
             chance: Chance::new(seed, 1),
             cut: BTreeSet::new(),
             victims: BTreeSet::new(),
+            flapping: BTreeSet::new(),
+            is_flapped: false,
+            newest: BTreeMap::new(),
             is_healed: false,
             lost: 0,
             repeated: 0,
             delayed: 0,
+            reordered: 0,
         }
     }
 
     pub(super) fn is_cut(&self, from: NodeId, to: NodeId) -> bool {
-        self.cut.contains(&(from, to))
+        let link = (from, to);
+        self.cut.contains(&link) || (self.is_flapped && self.flapping.contains(&link))
+    }
+
+    /// A message that is sent now arrives `after` that: perhaps before one that was sent earlier.
+    pub(super) fn note_order(&mut self, from: NodeId, to: NodeId, arrives: Timestamp) {
+        let newest = self.newest.entry((from, to)).or_insert(arrives);
+        if arrives < *newest {
+            self.reordered += 1;
+        }
+        *newest = arrives.max(*newest);
+    }
+
+    /// From now on the links between `node` and the others break and heal, or, one way, only what
+    /// leads to it.
+    pub(super) fn flap(&mut self, node: NodeId, others: &[NodeId], one_way: bool) {
+        for other in others.iter().filter(|other| **other != node) {
+            self.flapping.insert((*other, node));
+            if !one_way {
+                self.flapping.insert((node, *other));
+            }
+        }
+    }
+
+    /// What flaps breaks, or heals.
+    pub(super) fn turn_flapping(&mut self) {
+        self.is_flapped = !self.is_flapped;
+    }
+
+    pub(super) fn end_flapping(&mut self) {
+        self.flapping.clear();
+        self.is_flapped = false;
     }
 
     /// When a message arrives: never, once, or twice.
@@ -65,8 +107,8 @@ impl Network {
         self.chance.duration(low, high)
     }
 
-    /// Cuts the cluster in two, or links at random, in one direction or both.
-    pub(super) fn cut_some(&mut self, nodes: &[NodeId]) {
+    /// Cuts the cluster in two, or links at random, in one direction or both. Whether in one only.
+    pub(super) fn cut_some(&mut self, nodes: &[NodeId]) -> bool {
         let is_split = self.chance.coin();
         let one_way = self.chance.happens(300_000);
         let left: BTreeSet<NodeId> = nodes
@@ -89,6 +131,7 @@ impl Network {
                 }
             }
         }
+        one_way
     }
 
     /// Cuts the links between a node and these others, both ways.

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::adversary::Adversary;
 use super::chance::Chance;
+use super::mishap::Mishaps;
 use crate::config::Config;
 
 /// How one simulated life goes. Rates are per million; many are zero in many seeds, so that each
@@ -56,6 +57,8 @@ pub struct Plan {
     pub clients: u64,
     /// What is aimed at somebody.
     pub adversary: Adversary,
+    /// How disks, clocks and links fail.
+    pub mishaps: Mishaps,
 }
 
 impl Plan {
@@ -105,6 +108,7 @@ impl Plan {
             think: millis(chance.between(1, 200)),
             clients: chance.between(1, 6),
             adversary: adversary.clone(),
+            mishaps: Mishaps::from_seed(seed, lease_reads),
         };
         adversary.sharpen(&mut plan);
         plan
@@ -132,6 +136,7 @@ impl Plan {
             snapshot_failure: none,
             drift: none,
             think: Duration::from_millis(50),
+            mishaps: Mishaps::default(),
             clients: 1,
             ..Self::from_seed(seed)
         }

@@ -20,10 +20,19 @@ impl Cluster {
         // A follower that lags catches up an entry a round trip in the tightest configuration.
         let round_trip = self.plan.sync.1 + 3 * self.plan.latency.1 + Duration::from_millis(1);
         let backlog = u32::try_from(goal.get()).unwrap_or(u32::MAX);
-        let patience = RECOVERY_TIMEOUTS * self.plan.config.election_timeout + backlog * round_trip;
+        // Each of them is replaced by a node that has to catch up first.
+        let lost = u32::try_from(self.operator.lost.len()).unwrap_or(0);
+        let timeouts = RECOVERY_TIMEOUTS * (1 + lost) * self.plan.config.election_timeout;
+        let patience = timeouts + backlog * (1 + lost) * round_trip;
         let end = self.now + patience;
         while self.now < end {
             self.run_until(self.now + self.plan.config.election_timeout)?;
+            let is_promised = !self.plan.mishaps.is_beyond_contract;
+            if !is_promised
+                && self.now + RECOVERY_TIMEOUTS * self.plan.config.election_timeout > end
+            {
+                return Ok(());
+            }
             let owed = self.futures.all_end(self.now, self.answer_patience());
             if owed.is_ok() && self.have_all_applied(goal) && self.is_everyone_answered() {
                 return Ok(());
@@ -56,7 +65,7 @@ impl Cluster {
         membership.goal().is_none()
             && membership.members().keys().all(|id| {
                 let node = self.nodes.get(id);
-                node.is_some_and(|node| node.machine.applied() >= goal)
+                node.is_some_and(|node| node.machine.applied() >= goal) && !self.is_lost(*id)
             })
     }
 

@@ -110,6 +110,17 @@ situations! {
     LeaderCutOff = "a leader is cut off from a majority of nodes",
     OneWayCut = "a link is cut in one direction only",
     DiskStalled = "a disk stands still for longer than a leader may",
+    StoppedByFullDisk = "a node stops because its disk is full",
+    StoppedByFailedWrite = "a node stops because a write failed",
+    LeaderStoppedByFailedSync = "a leader stops because a sync failed",
+    SnapshotWithoutRoom = "a snapshot is given up because the disk is full",
+    DamageFoundWhileRunning = "a node reads damage and stops",
+    DamageFoundAtStart = "a node finds damage when it starts, and does not start",
+    StartedPastDamagedSnapshot = "a node starts from an older snapshot than its newest, which is damaged",
+    SnapshotUnreadable = "a leader cannot read the snapshot that it owes",
+    LeaderLostItsDisk = "a leader loses its disk",
+    LostNodeReplaced = "a lost node is replaced by a new one",
+    LeadersClockJumped = "a leader's clock jumps",
 }
 
 /// How often each situation was met.
