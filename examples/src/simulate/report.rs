@@ -44,10 +44,21 @@ impl Figures {
         Situation::ALL.len() - self.total.situations.unmet().len()
     }
 
-    /// Fails if a long run has missed situations that belong to every long run.
+    /// Fails if a long run has missed faults or situations that belong to every long run.
     pub(super) fn judge(&self) -> Result<(), Failure> {
+        if self.total.time < LONG_RUN {
+            return Ok(());
+        }
+        let missed = FAULTS.iter().filter(|name| self.count(name) == 0);
+        let missed: Vec<&str> = missed.copied().collect();
+        if !missed.is_empty() {
+            return Err(Failure::new(format!(
+                "so long a run must have every kind of fault, but it never had: {}",
+                missed.join(", ")
+            )));
+        }
         let unmet = self.total.situations.unmet();
-        if self.total.time < LONG_RUN || unmet.is_empty() {
+        if unmet.is_empty() {
             return Ok(());
         }
         let names: Vec<&str> = unmet.iter().map(|situation| situation.text()).collect();

@@ -9,7 +9,7 @@ use crate::hard_state::HardState;
 use crate::id::{LogId, LogIndex};
 
 /// The damaged parts of a disk.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, Hash)]
 pub(super) struct Damage {
     pub(super) hard_state: bool,
     pub(super) records: BTreeSet<LogIndex>,
@@ -68,10 +68,11 @@ impl Disk {
         let image = self.durable_mut();
         let records = image.indexes();
         let snapshots = image.snapshot_ids();
-        let rot = match chance.below(4) {
-            0 | 1 if !records.is_empty() => Rot::Record(*chance.pick(&records)?),
-            2 if !snapshots.is_empty() => Rot::Data(*chance.pick(&snapshots)?),
-            3 if !snapshots.is_empty() => Rot::Description(*chance.pick(&snapshots)?),
+        // The newest snapshot is the one that matters.
+        let rot = match (chance.below(6), snapshots.last()) {
+            (0 | 1, _) if !records.is_empty() => Rot::Record(*chance.pick(&records)?),
+            (2 | 3, Some(newest)) => Rot::Data(*newest),
+            (4, Some(newest)) => Rot::Description(*newest),
             _ if image.hard_state != HardState::default() => Rot::HardState,
             _ => return None,
         };
@@ -94,5 +95,60 @@ impl Image {
                 self.damage.descriptions.insert(id);
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Config;
+    use crate::consensus::Write;
+    use crate::entry::{Entry, Payload, Sealed};
+    use crate::id::{ChainLink, Term};
+    use crate::sim::disk::Unusable;
+    use crate::time::ClusterTime;
+
+    fn disk() -> Disk {
+        let mut last = ChainLink::ORIGIN;
+        let mut entries = Vec::new();
+        for _ in 0..4 {
+            let blank = Sealed::new(Payload::Blank);
+            let entry = Entry::new(last, Term::new(1), ClusterTime::ZERO, blank);
+            last = entry.link();
+            entries.push(entry);
+        }
+        Image::bootstrapped(entries)
+    }
+
+    fn index(index: u64) -> LogIndex {
+        LogIndex::new(index)
+    }
+
+    #[test]
+    fn a_damaged_record_is_neither_read_nor_taken_for_the_end_of_the_log() {
+        let mut disk = disk();
+        disk.durable_mut().note(Rot::Record(index(3)));
+        assert!(disk.read(index(1)..index(5), 1_000).is_err());
+        let before = disk.read(index(1)..index(3), 1_000).unwrap();
+        assert_eq!(before.map(|entries| entries.len()), Some(2));
+        let started = disk.recover(&Config::default());
+        assert!(matches!(started, Err(Unusable::Damaged(_))));
+    }
+
+    #[test]
+    fn damage_goes_with_what_it_is_in() {
+        let mut disk = disk();
+        disk.durable_mut().note(Rot::Record(index(3)));
+        disk.durable_mut().note(Rot::HardState);
+        let write = Write {
+            hard_state: Some(HardState::default()),
+            truncate_from: Some(index(3)),
+            ..Write::default()
+        };
+        disk.write(write);
+        assert!(disk.begin_sync());
+        disk.end_sync();
+        assert!(!disk.is_damaged());
+        assert!(disk.recover(&Config::default()).is_ok());
     }
 }

@@ -1,6 +1,7 @@
 //! A node's disk: what is durable, and what would be lost if the power went now.
 
 use std::collections::VecDeque;
+use std::fmt;
 
 use super::chance::Chance;
 use super::damage::{Damage, Damaged};
@@ -56,18 +57,25 @@ impl Disk {
         self.syncing > 0
     }
 
-    /// The sync is done: reports what is durable now. With a planted fault it is lost all the
-    /// same.
-    pub(super) fn end_sync(&mut self, is_lost: bool) -> Option<Sequence> {
+    /// The sync is done: reports what is durable now.
+    pub(super) fn end_sync(&mut self) -> Option<Sequence> {
         let count = std::mem::take(&mut self.syncing);
         let mut last = None;
         for write in self.queue.drain(..count) {
             last = Some(write.sequence);
-            if !is_lost {
-                self.durable.perform(&write);
-            }
+            self.durable.perform(&write);
         }
         last
+    }
+
+    /// The sync has failed, and what it was to store is gone; by a planted fault it is taken for
+    /// done.
+    pub(super) fn lose_sync(&mut self) -> Option<Sequence> {
+        let count = std::mem::take(&mut self.syncing);
+        self.queue
+            .drain(..count)
+            .next_back()
+            .map(|write| write.sequence)
     }
 
     /// The power goes. Of what was not synced, some prefix may have reached the disk, torn
@@ -267,7 +275,7 @@ impl Image {
         let intact = |(meta, _): &&(SnapshotMeta, Machine)| {
             !self.damage.data.contains(&meta.id()) && meta.id().index >= self.purged.id.index
         };
-        let base = self.listed().filter(intact).next_back().cloned();
+        let base = self.listed().rfind(intact).cloned();
         let has_damaged = !self.damage.data.is_empty() || !self.damage.descriptions.is_empty();
         if base.is_none() && has_damaged && self.purged != ChainLink::ORIGIN {
             return Err(Unusable::Damaged(Damaged("every snapshot".to_owned())));
@@ -374,6 +382,15 @@ pub(super) enum Unusable {
     Damaged(Damaged),
     /// The parts do not fit together, as must not happen.
     Broken(RecoveryError),
+}
+
+impl fmt::Display for Unusable {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Damaged(Damaged(what)) => write!(f, "{what} is damaged"),
+            Self::Broken(error) => error.fmt(f),
+        }
+    }
 }
 
 impl From<RecoveryError> for Unusable {

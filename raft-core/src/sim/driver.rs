@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use super::check::{Asked, Broken, Checks};
+use super::check::{Asked, Broken, Checks, broken};
 use super::clock::Clock;
 use super::cluster::{Cluster, Happening, Own, Way};
 use super::disk::{Disk, Image, Unusable};
@@ -395,7 +395,12 @@ impl Cluster {
         let Some(node) = self.nodes.get_mut(&id) else {
             return Ok(());
         };
-        let Some(sequence) = node.disk.end_sync(fails) else {
+        let done = if fails {
+            node.disk.lose_sync()
+        } else {
+            node.disk.end_sync()
+        };
+        let Some(sequence) = done else {
             return Ok(());
         };
         if node.disk.begin_sync() {

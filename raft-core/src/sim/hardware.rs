@@ -124,6 +124,9 @@ impl Cluster {
         self.tell(Some(id), Mark::Fault, || {
             format!("its disk is damaged: {rot:?}")
         });
+        if self.operator.chance.coin() {
+            self.stop_and_reopen(id, "is stopped soon after");
+        }
     }
 
     /// Whether the disk of this node has room.

@@ -56,7 +56,7 @@ impl Mishaps {
         }
         let (full_disk, failing_write) = (chance.rate(1_000), chance.rate(5_000));
         let (failing_sync, slow_disk) = (chance.rate(5_000), chance.rate(1_000));
-        let (rot, loss) = (chance.rate(1_000), chance.rate(500));
+        let (rot, loss) = (chance.rate(4_000), chance.rate(500));
         let (clock_jump, flapping) = (chance.rate(1_000), chance.rate(500));
         Self {
             full_disk,

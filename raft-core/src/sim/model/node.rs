@@ -372,12 +372,13 @@ impl Turn {
     fn fetch(&mut self, reader: Reader, range: IndexRange, bytes_max: usize) -> Held {
         let from = range.start;
         let event = match self.node.disk.read(range, bytes_max) {
-            Some(entries) => Event::Fetched {
+            Ok(Some(entries)) => Event::Fetched {
                 reader,
                 from,
                 entries,
             },
-            None => Event::FetchPurged { reader },
+            // No disk of the model is ever damaged.
+            Ok(None) | Err(_) => Event::FetchPurged { reader },
         };
         self.next.push_back(event);
         Ok(())
@@ -468,7 +469,7 @@ impl Turn {
             }
             Some(Task::Restore(meta)) => {
                 let last = meta.id();
-                let Some(machine) = node.disk.snapshot(last) else {
+                let Ok(Some(machine)) = node.disk.snapshot(last) else {
                     let detail = format!("node {} is to restore {meta}, which is gone", node.id);
                     return broken("a snapshot is kept until it is restored", detail);
                 };
