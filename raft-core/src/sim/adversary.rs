@@ -286,7 +286,7 @@ impl Cluster {
     }
 
     /// How long a restore, or a read from disk, takes besides the usual.
-    pub(super) fn slowness(&mut self, is_slow: bool) -> Duration {
+    pub(super) fn held_up(&mut self, is_slow: bool) -> Duration {
         if is_slow && self.faults_go_on() {
             return self.strikes.duration(Duration::ZERO, SLOW_MAX);
         }

@@ -13,7 +13,7 @@ impl Cluster {
     /// The state machine does one thing after the other.
     pub(super) fn schedule_machine(&mut self, id: NodeId, own: Own) {
         let is_slow = self.plan.adversary.slow_restore && matches!(own, Own::Restore(_));
-        let after = self.latency() + self.slowness(is_slow);
+        let after = self.latency() + self.held_up(is_slow);
         let Some(node) = self.nodes.get_mut(&id) else {
             return;
         };

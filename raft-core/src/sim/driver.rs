@@ -269,7 +269,7 @@ impl Cluster {
                 range,
                 bytes_max,
             } => {
-                let slow = self.slowness(self.plan.adversary.slow_fetch);
+                let slow = self.held_up(self.plan.adversary.slow_fetch);
                 let (after, fetch) = (self.latency() + slow, Own::Fetch(reader, range, bytes_max));
                 self.schedule(after, Happening::Own(id, life, fetch));
                 Ok(())

@@ -136,8 +136,9 @@ impl Plan {
             snapshot_failure: none,
             drift: none,
             think: Duration::from_millis(50),
-            mishaps: Mishaps::default(),
             clients: 1,
+            adversary: Adversary::default(),
+            mishaps: Mishaps::default(),
             ..Self::from_seed(seed)
         }
     }
