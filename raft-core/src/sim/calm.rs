@@ -12,6 +12,9 @@ impl Cluster {
     /// After the recovery: nobody campaigns. Then members do on demand, as if they alone heard
     /// nothing, and depose nobody.
     pub(super) fn stay_calm(&mut self) -> Result<(), Broken> {
+        if self.plan.mishaps.is_beyond_contract {
+            return Ok(()); // Nobody promises that such a group has a leader.
+        }
         let timeout = self.plan.config.election_timeout;
         self.run_until(self.now + 2 * timeout)?;
         let office = self.newest_office();
