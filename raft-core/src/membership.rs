@@ -308,12 +308,13 @@ impl Membership {
         }
     }
 
-    /// A step that only says where the group goes: toward `end`, with every vote as it is.
+    /// A step that only says where the group goes: toward `end`, or where that is on its way to, with
+    /// every vote as it is.
     pub(crate) fn announcing(&self, end: Self) -> Self {
-        let goal = Goal {
+        let goal = end.goal.unwrap_or(Goal {
             voters: end.voters,
             members: end.members,
-        };
+        });
         Self {
             members: self.members_toward(&goal),
             goal: Some(goal),

@@ -26,6 +26,13 @@ pub(super) struct CatchUp {
     pub(super) rounds: u32,
 }
 
+/// Whether all that will vote are written down: the acknowledgements of others do not count, and a
+/// smaller group might have nobody left that can commit, nor lead.
+fn have_been_met(shared: &Shared, step: &Membership) -> bool {
+    let mut voters = step.voters().iter();
+    voters.all(|voter| *voter == shared.id || step.incarnation(*voter).is_some())
+}
+
 /// How long members that have left are still told so, in election timeouts.
 const FAREWELL: u32 = 2;
 
@@ -56,9 +63,11 @@ impl Leader {
         let step = change
             .first_step(shared.membership(), at)
             .map_err(ChangeRefusal::Invalid)?;
-        // Who leaves hands over first, so the goal is written down for its heir.
+        // Who leaves hands over first, so the goal is written down for its heir. So it is while
+        // some of those who would have to commit the step have never been met.
         let leaves = step.goal().is_none() && !step.is_voter(shared.id);
-        let step = if leaves {
+        let votes_move = step.voters() != shared.membership().voters();
+        let step = if leaves || (votes_move && !have_been_met(shared, &step)) {
             shared.membership().announcing(step)
         } else {
             step
@@ -100,6 +109,7 @@ impl Leader {
         }
         if shared.transfer.is_none()
             && let Some(step) = membership.next_step(|node| self.life_of(shared, node))
+            && have_been_met(shared, &step)
         {
             // A membership that was encoded once can be encoded again.
             let _ = self.append_membership(shared, step, out);

@@ -90,6 +90,9 @@ impl Cluster {
             let Some(node) = self.chance.pick(&ids).copied() else {
                 continue;
             };
+            if self.is_impaired(node) && !self.plan.mishaps.is_beyond_contract {
+                continue; // A group that takes in a damaged node has one sound disk less.
+            }
             let (address, choice) = (format!("node-{node}"), self.chance.coin());
             change = match (membership.contains(node), membership.is_voter(node)) {
                 (false, _) if choice => change.add_voter(node, address),

@@ -29,7 +29,7 @@ impl Cluster {
     }
 
     /// Lost, or with damage that it may find sooner or later.
-    fn is_impaired(&self, id: NodeId) -> bool {
+    pub(super) fn is_impaired(&self, id: NodeId) -> bool {
         let node = self.nodes.get(&id);
         self.is_lost(id) || node.is_some_and(|node| node.disk.is_damaged())
     }
@@ -55,7 +55,10 @@ impl Cluster {
         let status = raft.status();
         let membership = &status.membership;
         let committed = raft.link_at(status.committed).map(|link| link.id.term);
-        let is_settled = !membership.is_joint()
+        // Whom the group has not met does not count yet.
+        let have_met = membership.unrecorded().next().is_none();
+        let is_settled = have_met
+            && !membership.is_joint()
             && membership.goal().is_none()
             && status.membership_at.index <= status.committed
             && committed == Some(status.standing.term);
