@@ -2,9 +2,13 @@
 //!
 //! Each stands at one decision, behind [`mutant`]. Without the feature `mutants` that is a constant,
 //! and nothing of it is compiled. With it, a thread chooses one fault for everything it runs.
+//!
+//! Each has its killer: the simulator within so many seeds, or, where it takes a chain of events that
+//! chance hardly ever makes, one of the stories below `raft-core/tests/testdata`, which then goes
+//! another way (`raft-core/tests/scenarios/planted.rs`).
 
 macro_rules! mutants {
-    ($($name:ident = $budget:literal, $text:literal;)*) => {
+    ($($name:ident = $budget:literal $(story $story:literal)?, $text:literal;)*) => {
         /// A deliberate fault.
         #[cfg_attr(
             not(feature = "mutants"),
@@ -30,7 +34,15 @@ macro_rules! mutants {
                 }
             }
 
-            /// It must be found within so many seeds.
+            /// The story that goes another way with it, if that is what finds it.
+            pub const fn story(self) -> Option<&'static str> {
+                match self {
+                    $($(Self::$name => Some($story),)?)*
+                    _ => None,
+                }
+            }
+
+            /// The simulator must find it within so many seeds; none, if a story does.
             pub const fn seeds_max(self) -> u64 {
                 match self {
                     $(Self::$name => $budget,)*
@@ -53,13 +65,14 @@ mutants! {
     AcknowledgedBeforeSync = 50, "entries are acknowledged before they are on disk";
     OwnDiskNotAwaited = 50, "a leader counts its own entries before they are on disk";
     OverwrittenCountsAsDurable = 400, "entries overwritten on their way to the disk count as durable";
-    ResetKeepsOldDurability = 4000, "writes from before a received snapshot count for the log after it";
+    ResetKeepsOldDurability = 0 story "snapshots/a_snapshot_overtakes_a_slow_disk",
+        "writes from before a received snapshot count for the log after it";
     AppliedBeforeSync = 50, "entries are applied before they are on this node's disk";
     HardStateForgotten = 50, "a changed term or vote is not written";
     VotesTwice = 50, "a node votes though it has voted for another";
     VoteKeptIntoNewTerm = 50, "the vote of the former term counts in the next";
     VotesForAnyLog = 50, "a vote is given without a look at the candidate's log";
-    UpToDateByIndex = 4000, "logs are compared by length only";
+    UpToDateByIndex = 50, "logs are compared by length only";
     UpToDateByTerm = 50, "logs are compared by last term only";
     PreVoteForAnyLog = 50, "a pre-vote is granted whatever the candidate's log";
     PreVoteUnderLeader = 50, "a pre-vote is granted under a live leader";
@@ -68,7 +81,7 @@ mutants! {
     OldTermAccepted = 50, "messages of an earlier leader are followed";
     OldAcknowledgementsCount = 400, "acknowledgements of an earlier term are counted";
     HigherTermIgnored = 50, "a higher term deposes nobody";
-    OutdatedNotTold = 4000, "who is behind is not told the term";
+    OutdatedNotTold = 50, "who is behind is not told the term";
     RefusalsCountAsVotes = 50, "refused votes are counted as given";
     WinsWithHalf = 50, "half of the voters are a majority";
     LowMedian = 50, "one acknowledgement too few commits";
@@ -82,7 +95,7 @@ mutants! {
     ConflictKept = 50, "a conflicting suffix is kept";
     AlwaysTruncates = 50, "every append cuts the log off behind it";
     MatchedIsOwnLast = 50, "a follower acknowledges its whole log";
-    CommitNotCapped = 4000, "a follower commits beyond what was verified";
+    CommitNotCapped = 50, "a follower commits beyond what was verified";
     HeartbeatCommitNotCapped = 50, "a heartbeat's commit index is not capped by what matches";
     HintBelievedAsMatch = 50, "a rejection's hint counts as an acknowledgement";
     LateRejectionBelieved = 50, "a late rejection moves the leader back";
@@ -90,30 +103,33 @@ mutants! {
     WindowUnlimited = 50, "appends are sent without regard to the window";
     LostAppendNotResent = 50, "an append that was lost is never sent again";
     ProbeNotRepeated = 50, "a lost probe is not repeated";
-    ReadsWithoutRound = 4000, "a leader answers reads without asking for its office";
+    ReadsWithoutRound = 50, "a leader answers reads without asking for its office";
     ReadsBeforeOwnEntry = 50, "a leader answers reads before an entry of its own is committed";
     ReadsJoinRunningRound = 400, "a read is confirmed by a round that began before it";
     ReadsBeforeApplied = 50, "a read is answered before the state machine is there";
     ReadsLostAtDeposition = 50, "reads wait for ever at a leader that was deposed";
     ForwardedReadsNotRetried = 50, "a forwarded read whose answer is lost waits for ever";
     ReadAnswersSwapped = 400, "an answer to one forwarded read is taken for another";
-    SnapshotMovesBack = 4000, "an old snapshot replaces a newer state";
+    SnapshotMovesBack = 0 story "snapshots/an_old_snapshot_does_not_bring_the_past_back",
+        "an old snapshot replaces a newer state";
     SnapshotKeepsLog = 50, "a received snapshot leaves the old log in place";
     SnapshotForgetsMembership = 50, "a received snapshot does not bring its membership";
     SnapshotAlwaysSent = 50, "a snapshot of an earlier leader is installed";
     SnapshotStateStuck = 400, "a snapshot that failed on its way is not sent again";
-    FailedSyncIgnored = 100, "a sync that failed counts as done";
+    FailedSyncIgnored = 50, "a sync that failed counts as done";
     DamageTakenForAbsence = 400, "a node with a damaged disk starts as an empty one";
-    UnreadableSnapshotKept = 4000, "a leader stays though it cannot read the snapshot that it owes";
+    UnreadableSnapshotKept = 0 story "snapshots/a_leader_that_cannot_read_its_snapshot_hands_over",
+        "a leader stays though it cannot read the snapshot that it owes";
     CampaignsWhileRestoring = 400, "a node campaigns before its snapshot is restored";
-    EntriesSkippedAfterFetch = 4000, "entries read late from disk are applied wherever they belong";
+    EntriesSkippedAfterFetch = 50, "entries read late from disk are applied wherever they belong";
     MembershipOnCommit = 50, "a leader uses the membership before the one it appended";
     MembershipNotRolledBack = 400, "a truncated membership stays in force";
     TwoChangesAtOnce = 50, "a change begins before the last one is committed";
     ChangeBeforeOwnEntry = 50, "a change begins before the leader has committed anything";
     LearnersCount = 50, "nodes without a vote count for majorities";
     LearnersCampaign = 50, "a node without a vote campaigns";
-    VotedOutNeverCampaigns = 4000, "who is voted out cannot lead its removal to the end";
+    VotedOutNeverCampaigns = 0 story "membership/who_is_voted_out_may_still_be_needed",
+        "who is voted out cannot lead its removal to the end";
     JointNeverLeft = 50, "a joint membership is never left";
     RemovedLeaderStays = 400, "a leader without a vote goes on";
     LearnersPromotedAtOnce = 50, "a vote is given before the node has caught up";
@@ -128,23 +144,27 @@ mutants! {
     BoundedReadsIgnoreAge = 50, "a bounded read is served however old the state is";
     LeaseNotAskedOfLeader = 50, "a follower answers a lease read without its leader";
     PriorityNeverDecays = 50, "a node never campaigns while another is wanted more";
-    FormerSelfCounts = 4000, "a wiped node counts as its former self";
-    UnrecordedVotesCount = 4000, "votes count of members that the group has not met";
-    FormerSelfAcknowledges = 4000, "a wiped node is believed to store what its former self did";
+    FormerSelfCounts = 0 story "incarnations/a_wiped_voter_abstains",
+        "a wiped node counts as its former self";
+    UnrecordedVotesCount = 0 story "incarnations/an_unmet_member_elects_nobody",
+        "votes count of members that the group has not met";
+    FormerSelfAcknowledges = 0 story "incarnations/a_former_self_acknowledges_nothing",
+        "a wiped node is believed to store what its former self did";
     PreVoteSkipped = 50, "a node campaigns without asking whether it could win";
     PreVoteRaisesTerm = 50, "the question whether a vote would be given raises the term";
     CountsItselfTwice = 50, "a leader that looks for its quorum counts itself twice";
     OtherGroupAccepted = 50, "messages of another group are taken in";
     OldTimeoutNowFollowed = 50, "an order to campaign from a leader of the past is followed";
     TimeoutNowWithoutVote = 50, "an order to campaign is followed by who has no vote";
-    LeaseFromReply = 400, "a lease is counted from the answer, not from the question";
-    LeaseIgnoresDrift = 4000, "a lease lasts as long as the promise, whatever the clocks";
+    LeaseFromReply = 50, "a lease is counted from the answer, not from the question";
+    LeaseIgnoresDrift = 50, "a lease lasts as long as the promise, whatever the clocks";
     LeaseKeptOnTransfer = 400, "a leader reads by lease after it has told another to campaign";
-    PromiseForgotten = 4000, "a restarted node does not keep the promise of its former life";
+    PromiseForgotten = 50, "a restarted node does not keep the promise of its former life";
     TruncationNotWritten = 50, "a conflicting suffix is cut off in memory only";
     PurgedBeforeSnapshot = 50, "the log is purged when a snapshot is begun";
     SnapshotTermLost = 50, "a received snapshot's last entry is given another term";
-    FetchedNotCompared = 4000, "entries that an earlier leadership asked for are sent";
+    FetchedNotCompared = 0 story "replication/entries_that_were_replaced_are_not_sent_from_the_disk",
+        "entries that an earlier leadership asked for are sent";
     ProposalsUnlimited = 50, "proposals are taken whatever waits already";
 }
 

@@ -29,6 +29,11 @@ impl Raft {
         self.shared.log.term_at(index)
     }
 
+    /// Whom this node has voted for in its term.
+    pub(crate) fn vote(&self) -> Option<NodeId> {
+        self.shared.hard_state.vote
+    }
+
     /// Where the membership in force was appended.
     pub(crate) fn membership_at(&self) -> LogId {
         self.shared.memberships.current_at()

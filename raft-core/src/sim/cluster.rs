@@ -14,7 +14,7 @@ use super::own::Subject;
 use super::plan::Plan;
 use super::report::{Report, Violation};
 use super::story::{Arrow, Line, Mark, Story};
-use crate::consensus::{IndexRange, Reader};
+use crate::consensus::{Event, IndexRange, Reader};
 use crate::entry::{Entry, Payload, Sealed};
 use crate::id::{ChainLink, LogId, NodeId, Term};
 use crate::membership::{Membership, Priority};
@@ -88,7 +88,10 @@ pub(super) enum Own {
     TakeSnapshot,
     PeerLost(NodeId),
     SnapshotWritten(Box<(SnapshotMeta, Machine)>),
-    Fetch(Reader, IndexRange, usize),
+    /// Entries are read now, and the node hears of it so much later.
+    Fetch(Reader, IndexRange, usize, Duration),
+    /// What was read some time ago.
+    Read(Box<Event>),
     /// What became of a snapshot on its way to another node.
     SnapshotOutcome(NodeId, Term, Option<LogId>),
     /// There is no snapshot for this node that can be read.

@@ -110,16 +110,20 @@ impl Cluster {
         node.machine = recovered.machine;
         node.busy_until = now;
         node.restores = 0;
-        node.watched = Watched::default();
         node.woken_at = None;
         let setup = Setup {
             id,
             incarnation: Incarnation::new(id.get()),
             group: GroupId::default(),
-            config,
+            config: config.clone(),
             seed,
         };
         let local = node.clock.local(now);
+        node.watched = Watched {
+            fed: recovered.applied,
+            silent_until: config.lease_reads.then(|| local + config.election_timeout),
+            ..Watched::default()
+        };
         node.raft = Some(Raft::new(
             setup,
             recovered.recovery,
@@ -270,8 +274,14 @@ impl Cluster {
                 bytes_max,
             } => {
                 let slow = self.held_up(self.plan.adversary.slow_fetch);
-                let (after, fetch) = (self.latency() + slow, Own::Fetch(reader, range, bytes_max));
-                self.schedule(after, Happening::Own(id, life, fetch));
+                // It is slow before the disk is read, or after.
+                let (before, after) = match self.plan.seed.is_multiple_of(2) {
+                    true => (Duration::ZERO, slow),
+                    false => (slow, Duration::ZERO),
+                };
+                let fetch = Own::Fetch(reader, range, bytes_max, after);
+                let before = self.latency() + before;
+                self.schedule(before, Happening::Own(id, life, fetch));
                 Ok(())
             }
             Effect::Apply(entries) => {

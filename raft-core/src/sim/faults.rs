@@ -82,8 +82,9 @@ impl Cluster {
         if self.is_any_impaired(&membership) {
             return Ok(()); // The operator replaces that one first.
         }
-        let lost = |id: &NodeId| self.is_lost(*id);
-        let ids = self.nodes.keys().copied().filter(|id| !lost(id));
+        // Nobody gives a vote to who is not what it was.
+        let ids = self.nodes.keys().copied();
+        let ids = ids.filter(|id| !self.is_impaired(*id));
         let ids: Vec<NodeId> = ids.collect();
         let mut change = MembershipChange::new();
         for _ in 0..self.chance.between(1, 3) {

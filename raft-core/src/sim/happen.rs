@@ -82,7 +82,7 @@ impl Cluster {
                 }
                 self.step(id, Event::SnapshotTaken(meta))
             }
-            Own::Fetch(reader, range, bytes) => {
+            Own::Fetch(reader, range, bytes, later) => {
                 let from = range.start;
                 let node = self.nodes.get(&id);
                 let read = node.map_or(Ok(None), |node| node.disk.read(range, bytes));
@@ -98,8 +98,14 @@ impl Cluster {
                         return Ok(());
                     }
                 };
-                self.step(id, event)
+                if later.is_zero() {
+                    return self.step(id, event);
+                }
+                let read = Own::Read(Box::new(event));
+                self.schedule(later, Happening::Own(id, life, read));
+                Ok(())
             }
+            Own::Read(event) => self.step(id, *event),
             Own::SnapshotOutcome(to, term, Some(last)) => {
                 self.step(id, Event::SnapshotSent { to, term, last })
             }

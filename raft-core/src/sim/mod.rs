@@ -32,6 +32,7 @@ mod own;
 mod plan;
 mod recovery;
 mod report;
+mod rounds;
 mod session_life;
 mod situation;
 mod story;
@@ -42,7 +43,7 @@ pub use adversary::Adversary;
 pub use chance::Chance;
 pub use mishap::Mishaps;
 #[cfg(feature = "mutants")]
-pub use mutants::{Found, Mutant, expect_panics, hunt};
+pub use mutants::{Found, Mutant, expect_panics, hunt, under};
 pub use own::{Ending, Observed, Operation, Workload};
 pub use plan::Plan;
 pub use report::{FAULTS, Report, Violation};

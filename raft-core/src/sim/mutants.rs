@@ -24,9 +24,7 @@ pub struct Found {
 /// Runs seed after seed with the fault, on this thread; how it was found, if it was within
 /// `seeds_max` seeds.
 pub fn hunt(fault: Mutant, seeds_max: u64) -> Option<Found> {
-    mutant::choose(Some(fault));
-    let found = (0..seeds_max).find_map(super::first_violation);
-    mutant::choose(None);
+    let found = under(fault, || (0..seeds_max).find_map(super::first_violation));
     let Violation {
         seed,
         at,
@@ -40,6 +38,21 @@ pub fn hunt(fault: Mutant, seeds_max: u64) -> Option<Found> {
         property,
         detail,
     })
+}
+
+/// Runs something with the fault, on this thread. What panics passes, and leaves no fault behind.
+pub fn under<T>(fault: Mutant, run: impl FnOnce() -> T) -> T {
+    struct Mended;
+
+    impl Drop for Mended {
+        fn drop(&mut self) {
+            mutant::choose(None);
+        }
+    }
+
+    let _mended = Mended;
+    mutant::choose(Some(fault));
+    run()
 }
 
 /// From here on panics that a deliberate fault brings about are not printed.

@@ -4,8 +4,9 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
-use super::check::Held;
+use super::check::{Held, covered, rejects};
 use super::cluster::Cluster;
+use super::rounds::{Heard, Rounds};
 use crate::config::Config;
 use crate::consensus::{Belief, Brief, Effect, Event, Raft, RoleName, Sequence};
 use crate::id::{GroupId, LogId, LogIndex, NodeId, Term};
@@ -39,6 +40,15 @@ pub(super) struct Moment {
     pub(super) membership: Arc<Membership>,
     pub(super) membership_at: LogId,
     pub(super) election_deadline: Option<Timestamp>,
+    /// Whom it had voted for in this term.
+    pub(super) vote: Option<NodeId>,
+    /// The last index of the append that came.
+    pub(super) covers: Option<LogIndex>,
+    /// What came of rounds.
+    pub(super) heard: Option<Heard>,
+    /// The last index of the snapshot that came.
+    snapshot: Option<LogIndex>,
+    is_message: bool,
 }
 
 /// What a step took in, as far as a checker asks.
@@ -66,6 +76,7 @@ pub(super) enum Says {
     },
     PreVoteReply,
     Vote {
+        last: LogId,
         transfer: bool,
     },
     /// What only a leader says to its followers.
@@ -93,7 +104,14 @@ pub(super) struct Watched {
     pub(super) transferring_since: Option<Timestamp>,
     /// The writes that are not durable.
     pub(super) writes: VecDeque<(Sequence, Timestamp)>,
-    last_step: Timestamp,
+    /// What this leader's appends, and snapshots, have shown to be the same in both logs.
+    pub(super) verified: LogIndex,
+    /// The state machine was given everything through here.
+    pub(super) fed: LogIndex,
+    pub(super) rounds: Rounds,
+    /// It keeps what an earlier life may have promised, until then or until it hears a leader.
+    pub(super) silent_until: Option<Timestamp>,
+    pub(super) last_step: Timestamp,
 }
 
 impl Moment {
@@ -112,7 +130,23 @@ impl Moment {
             membership: raft.membership(),
             membership_at: raft.membership_at(),
             election_deadline: raft.election_deadline(),
+            vote: raft.vote(),
+            covers: match event {
+                Event::Received(message) => covered(&message.body),
+                _ => None,
+            },
+            heard: Heard::of(event),
+            snapshot: match event {
+                Event::SnapshotReceived { meta, .. } => Some(meta.id().index),
+                _ => None,
+            },
+            is_message: matches!(event, Event::Received(_)),
         }
+    }
+
+    /// Whether it took a message of this term.
+    pub(super) fn is_of(&self, wanted: Term) -> bool {
+        matches!(self.took, Took::Message { term, .. } if term == wanted)
     }
 }
 
@@ -146,7 +180,8 @@ impl Says {
         match body {
             Body::PreVote { last } => Self::PreVote { last: *last },
             Body::PreVoteReply { .. } => Self::PreVoteReply,
-            Body::Vote { transfer, .. } => Self::Vote {
+            Body::Vote { last, transfer } => Self::Vote {
+                last: *last,
                 transfer: *transfer,
             },
             Body::Append { .. } | Body::Heartbeat { .. } => Self::Leads,
@@ -185,6 +220,8 @@ impl Watched {
         self.note_leader(step);
         self.note_office(step);
         self.note_writes(step);
+        self.note_verified(step);
+        self.rounds.note(step);
         let (after, local) = (step.after, step.moment.local);
         self.transferring_since = after
             .is_transferring
@@ -205,6 +242,7 @@ impl Watched {
                 says: Says::Leads,
             } if term == after.term && step.raft.standing().leader == Some(from) => {
                 self.leader_heard = Some((from, moment.local));
+                self.silent_until = None;
             }
             Took::Unreachable(peer) => {
                 self.leader_heard = self.leader_heard.filter(|(leader, _)| *leader != peer);
@@ -245,6 +283,28 @@ impl Watched {
             && step.raft.term_at(after.committed) == Some(after.term);
         let is_voteless = !after.is_voter && is_done;
         self.voteless_since = is_voteless.then(|| self.voteless_since.unwrap_or(local));
+    }
+
+    fn note_verified(&mut self, step: &Step<'_>) {
+        let Step { moment, after, .. } = step;
+        if after.term != moment.before.term || after.role != RoleName::Follower {
+            self.verified = LogIndex::ZERO;
+        }
+        let Took::Message { from, .. } = moment.took else {
+            return;
+        };
+        if !moment.is_of(after.term) || rejects(step.effects, from) {
+            return;
+        }
+        self.verified = self.verified.max(moment.covers.unwrap_or_default());
+        for effect in step.effects {
+            if let Effect::Restore(meta) = effect {
+                self.verified = meta.id().index;
+            }
+        }
+        if let Some(last) = moment.snapshot {
+            self.verified = self.verified.max(last);
+        }
     }
 
     fn note_writes(&mut self, step: &Step<'_>) {
@@ -303,6 +363,13 @@ impl Cluster {
         step.is_not_disrupted(watched)?;
         step.does_not_go_back_without_cause()?;
         watched.note(&step);
+        step.tells_who_is_behind(moment.is_message)?;
+        step.votes_for_complete_logs()?;
+        step.commits_what_it_verified(watched)?;
+        step.feeds_its_machine(watched)?;
+        step.sends_its_own_log()?;
+        step.confirms_rightly(watched)?;
+        step.has_no_long_lease(watched)?;
         step.campaigns_rightly(watched, node.restores > 0)?;
         step.leads_rightly(watched)?;
         step.hands_over_rightly(watched)?;

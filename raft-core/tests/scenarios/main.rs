@@ -18,6 +18,8 @@ mod inject;
 mod machine;
 #[cfg(test)]
 mod member;
+#[cfg(all(test, feature = "mutants"))]
+mod planted;
 #[cfg(test)]
 mod print;
 #[cfg(test)]

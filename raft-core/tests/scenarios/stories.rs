@@ -275,12 +275,7 @@ stories! {
 fn tell(chapter: &str, name: &str) {
     let path = folder().join(chapter).join(format!("{name}.txt"));
     let text = fs::read_to_string(&path).unwrap();
-    let mut scenes = story::parse(&text);
-    let mut teller = Teller::default();
-    for scene in &mut scenes {
-        scene.output = teller.play(&scene.commands);
-    }
-    let found = story::render(&scenes);
+    let found = told(&text);
     if std::env::var_os("REGENERATE").is_some() {
         fs::write(&path, found).unwrap();
         return;
@@ -290,7 +285,17 @@ fn tell(chapter: &str, name: &str) {
     }
 }
 
-fn folder() -> PathBuf {
+/// The story as it goes now.
+pub(super) fn told(text: &str) -> String {
+    let mut scenes = story::parse(text);
+    let mut teller = Teller::default();
+    for scene in &mut scenes {
+        scene.output = teller.play(&scene.commands);
+    }
+    story::render(&scenes)
+}
+
+pub(super) fn folder() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/testdata")
 }
 

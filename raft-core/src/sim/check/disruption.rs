@@ -20,7 +20,9 @@ impl Step<'_> {
         let is_new_term = after.term != before.term;
         let node = self.node;
         match says {
-            Says::Vote { transfer: false } if hears && is_new_term => broken(
+            Says::Vote {
+                transfer: false, ..
+            } if hears && is_new_term => broken(
                 PROPERTY,
                 format!("node {node} hears a leader, and follows candidate {from}"),
             ),
@@ -42,7 +44,9 @@ impl Step<'_> {
 
     fn hears_another(&self, candidate: NodeId, watched: &Watched) -> bool {
         let patience = self.config.election_timeout;
+        let local = self.moment.local;
         self.moment.before.is_leader
+            || watched.silent_until.is_some_and(|until| local < until)
             || watched.leader_heard.is_some_and(|(leader, at)| {
                 leader != candidate && self.moment.local.since(at) < patience
             })

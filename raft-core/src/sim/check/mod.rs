@@ -9,6 +9,7 @@ mod commit_rule;
 mod configuration_safety;
 mod disruption;
 mod durability;
+mod duties;
 mod election_safety;
 mod every_future_resolves;
 mod exactly_once;
@@ -23,6 +24,7 @@ mod stability;
 mod state_machine_safety;
 mod transfer;
 
+pub(super) use duties::{covered, rejects};
 pub(super) use every_future_resolves::{Asked, Futures};
 pub(super) use exactly_once::ExactlyOnce;
 
