@@ -64,7 +64,7 @@ mutants! {
     CandidacyNotPersisted = 50, "a candidate asks for votes before its own is on disk";
     AcknowledgedBeforeSync = 50, "entries are acknowledged before they are on disk";
     OwnDiskNotAwaited = 50, "a leader counts its own entries before they are on disk";
-    OverwrittenCountsAsDurable = 400, "entries overwritten on their way to the disk count as durable";
+    OverwrittenCountsAsDurable = 50, "entries overwritten on their way to the disk count as durable";
     ResetKeepsOldDurability = 0 story "snapshots/a_snapshot_overtakes_a_slow_disk",
         "writes from before a received snapshot count for the log after it";
     AppliedBeforeSync = 50, "entries are applied before they are on this node's disk";
@@ -77,9 +77,9 @@ mutants! {
     PreVoteForAnyLog = 50, "a pre-vote is granted whatever the candidate's log";
     PreVoteUnderLeader = 50, "a pre-vote is granted under a live leader";
     VoteUnderLeader = 50, "a vote request deposes a live leader";
-    OldVotesCount = 400, "votes of an earlier term are counted";
+    OldVotesCount = 50, "votes of an earlier term are counted";
     OldTermAccepted = 50, "messages of an earlier leader are followed";
-    OldAcknowledgementsCount = 400, "acknowledgements of an earlier term are counted";
+    OldAcknowledgementsCount = 50, "acknowledgements of an earlier term are counted";
     HigherTermIgnored = 50, "a higher term deposes nobody";
     OutdatedNotTold = 50, "who is behind is not told the term";
     RefusalsCountAsVotes = 50, "refused votes are counted as given";
@@ -90,7 +90,7 @@ mutants! {
     NoBlankEntry = 50, "a new leader begins without an entry of its own";
     OldTermCommittedByCount = 50, "entries of earlier terms are committed by counting copies";
     NeverStepsDown = 50, "a leader without a quorum stays";
-    StalledDiskLeads = 400, "a leader stays though its disk stands still";
+    StalledDiskLeads = 50, "a leader stays though its disk stands still";
     PreviousNotChecked = 50, "entries are taken without a look at the one before";
     ConflictKept = 50, "a conflicting suffix is kept";
     AlwaysTruncates = 50, "every append cuts the log off behind it";
@@ -105,11 +105,11 @@ mutants! {
     ProbeNotRepeated = 50, "a lost probe is not repeated";
     ReadsWithoutRound = 50, "a leader answers reads without asking for its office";
     ReadsBeforeOwnEntry = 50, "a leader answers reads before an entry of its own is committed";
-    ReadsJoinRunningRound = 400, "a read is confirmed by a round that began before it";
+    ReadsJoinRunningRound = 50, "a read is confirmed by a round that began before it";
     ReadsBeforeApplied = 50, "a read is answered before the state machine is there";
     ReadsLostAtDeposition = 50, "reads wait for ever at a leader that was deposed";
     ForwardedReadsNotRetried = 50, "a forwarded read whose answer is lost waits for ever";
-    ReadAnswersSwapped = 400, "an answer to one forwarded read is taken for another";
+    ReadAnswersSwapped = 50, "an answer to one forwarded read is taken for another";
     SnapshotMovesBack = 0 story "snapshots/an_old_snapshot_does_not_bring_the_past_back",
         "an old snapshot replaces a newer state";
     SnapshotKeepsLog = 50, "a received snapshot leaves the old log in place";
@@ -117,13 +117,13 @@ mutants! {
     SnapshotAlwaysSent = 50, "a snapshot of an earlier leader is installed";
     SnapshotStateStuck = 400, "a snapshot that failed on its way is not sent again";
     FailedSyncIgnored = 50, "a sync that failed counts as done";
-    DamageTakenForAbsence = 400, "a node with a damaged disk starts as an empty one";
+    DamageTakenForAbsence = 50, "a node with a damaged disk starts as an empty one";
     UnreadableSnapshotKept = 0 story "snapshots/a_leader_that_cannot_read_its_snapshot_hands_over",
         "a leader stays though it cannot read the snapshot that it owes";
-    CampaignsWhileRestoring = 400, "a node campaigns before its snapshot is restored";
+    CampaignsWhileRestoring = 50, "a node campaigns before its snapshot is restored";
     EntriesSkippedAfterFetch = 50, "entries read late from disk are applied wherever they belong";
     MembershipOnCommit = 50, "a leader uses the membership before the one it appended";
-    MembershipNotRolledBack = 400, "a truncated membership stays in force";
+    MembershipNotRolledBack = 50, "a truncated membership stays in force";
     TwoChangesAtOnce = 50, "a change begins before the last one is committed";
     ChangeBeforeOwnEntry = 50, "a change begins before the leader has committed anything";
     LearnersCount = 50, "nodes without a vote count for majorities";
@@ -131,7 +131,7 @@ mutants! {
     VotedOutNeverCampaigns = 0 story "membership/who_is_voted_out_may_still_be_needed",
         "who is voted out cannot lead its removal to the end";
     JointNeverLeft = 50, "a joint membership is never left";
-    RemovedLeaderStays = 400, "a leader without a vote goes on";
+    RemovedLeaderStays = 50, "a leader without a vote goes on";
     LearnersPromotedAtOnce = 50, "a vote is given before the node has caught up";
     ProposalsDuringTransfer = 50, "a leader takes proposals while it hands over";
     TransferWithoutCatchUp = 50, "the target of a transfer is told to campaign before it has everything";

@@ -63,7 +63,9 @@ impl Cluster {
             && status.membership_at.index <= status.committed
             && committed == Some(status.standing.term);
         let voters = membership.voters();
-        let intact = |id: &&NodeId| **id != victim && !self.is_impaired(**id);
+        // The vote of who was never met counts in no later election.
+        let is_met = |id: NodeId| membership.incarnation(id).is_some();
+        let intact = |id: &&NodeId| **id != victim && !self.is_impaired(**id) && is_met(**id);
         is_settled && voters.iter().filter(intact).count() * 2 > voters.len()
     }
 
