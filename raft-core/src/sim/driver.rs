@@ -273,14 +273,8 @@ impl Cluster {
                 range,
                 bytes_max,
             } => {
-                let slow = self.held_up(self.plan.adversary.slow_fetch);
-                // It is slow before the disk is read, or after.
-                let (before, after) = match self.plan.seed.is_multiple_of(2) {
-                    true => (Duration::ZERO, slow),
-                    false => (slow, Duration::ZERO),
-                };
+                let (before, after) = self.slow_fetch();
                 let fetch = Own::Fetch(reader, range, bytes_max, after);
-                let before = self.latency() + before;
                 self.schedule(before, Happening::Own(id, life, fetch));
                 Ok(())
             }
@@ -330,6 +324,16 @@ impl Cluster {
                 property: "no fault among correct disks",
                 detail: format!("node {id}: {fault}"),
             }),
+        }
+    }
+
+    /// How long it takes before the disk is read, and after that: one of them may be slow.
+    fn slow_fetch(&mut self) -> (Duration, Duration) {
+        let slow = self.held_up(self.plan.adversary.slow_fetch);
+        let usual = self.latency();
+        match self.plan.seed.is_multiple_of(2) {
+            true => (usual, slow),
+            false => (usual + slow, Duration::ZERO),
         }
     }
 
