@@ -192,6 +192,28 @@ impl Sealed {
         Self::new(Payload::Command(bytes.into()))
     }
 
+    /// A command that travelled with its checksum.
+    ///
+    /// # Errors
+    /// The checksum that its bytes have, if it is another one.
+    pub fn from_parts(bytes: Bytes, check: u32) -> Result<Self, u32> {
+        let sealed = Self::command(bytes);
+        match sealed.payload_check == check {
+            true => Ok(sealed),
+            false => Err(sealed.payload_check),
+        }
+    }
+
+    /// The checksum.
+    pub fn check(&self) -> u32 {
+        self.payload_check
+    }
+
+    /// The payload's bytes, shared.
+    pub fn shared_bytes(&self) -> Bytes {
+        self.payload.shared_bytes()
+    }
+
     /// The payload's size in bytes.
     pub fn len(&self) -> usize {
         self.payload.bytes().len()
@@ -200,6 +222,13 @@ impl Sealed {
     /// Whether the payload has no bytes.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
+    }
+}
+
+/// The checksum covers the payload.
+impl Hash for Sealed {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        (self.payload_check, self.len()).hash(state);
     }
 }
 

@@ -3,7 +3,9 @@
 //! Messages may be lost, repeated, delayed and reordered; each makes sense alone. All but
 //! [`Body::PreVote`] and a granting [`Body::PreVoteReply`] assert their sender's term.
 
-use crate::entry::Entry;
+use serde::{Deserialize, Serialize};
+
+use crate::entry::{Entry, Sealed};
 use crate::id::{GroupId, Incarnation, LogId, LogIndex, NodeId, Term};
 
 /// One message between two nodes of a group.
@@ -31,6 +33,28 @@ pub struct Round(pub u64);
 /// Names a read barrier at the node where it was asked.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ReadId(pub u64);
+
+/// Names proposals at the node that forwarded them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ForwardId(pub u64);
+
+/// Why a leader did not take forwarded proposals. They are in no log, and never will be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum Rejection {
+    /// It leads no more; this node may.
+    NotLeader(Option<NodeId>),
+    /// Too much is waiting there.
+    Overloaded,
+    /// The first of them is larger than it takes.
+    TooLarge {
+        /// Bytes of the command.
+        bytes: u64,
+        /// The bound.
+        bytes_max: u64,
+    },
+    /// Leadership is being handed over to this node.
+    Transferring(NodeId),
+}
 
 /// What a message says.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -116,6 +140,25 @@ pub enum Body {
         /// Apply through this index, then serve; `None` if the receiver does not lead.
         index: Option<LogIndex>,
     },
+    /// Append these commands, in this order, to the leader of the message's term alone.
+    Propose {
+        /// Names them at the sender, among all that it forwards.
+        forward: ForwardId,
+        /// At least one.
+        commands: Vec<Sealed>,
+    },
+    /// The answer to [`Body::Propose`]: the first of the commands are in the log, in the message's
+    /// term, and not necessarily on disk.
+    ProposeReply {
+        /// Which commands.
+        forward: ForwardId,
+        /// Where the first of them stands.
+        first: LogIndex,
+        /// How many there are.
+        count: u32,
+        /// Why the others are in no log, if there are others.
+        refused: Option<Rejection>,
+    },
 }
 
 impl Body {
@@ -124,6 +167,7 @@ impl Body {
     pub fn is_control(&self) -> bool {
         match self {
             Self::Append { entries, .. } => entries.is_empty(),
+            Self::Propose { .. } => false,
             Self::PreVote { .. }
             | Self::PreVoteReply { .. }
             | Self::Vote { .. }
@@ -135,7 +179,8 @@ impl Body {
             | Self::SnapshotInstalled { .. }
             | Self::TimeoutNow
             | Self::ReadIndex { .. }
-            | Self::ReadIndexReply { .. } => true,
+            | Self::ReadIndexReply { .. }
+            | Self::ProposeReply { .. } => true,
         }
     }
 
@@ -155,6 +200,8 @@ impl Body {
             Self::TimeoutNow => "timeout now",
             Self::ReadIndex { .. } => "read index",
             Self::ReadIndexReply { .. } => "read index reply",
+            Self::Propose { .. } => "propose",
+            Self::ProposeReply { .. } => "propose reply",
         }
     }
 }
@@ -165,9 +212,14 @@ pub const MESSAGE_BYTES: usize = 128;
 impl Message {
     /// Bytes that the message takes in memory and, about, on the wire. What queues count.
     pub fn bytes(&self) -> usize {
+        const FIXED_COMMAND: usize = 8;
         match &self.body {
             Body::Append { entries, .. } => {
                 MESSAGE_BYTES + entries.iter().map(Entry::record_bytes).sum::<usize>()
+            }
+            Body::Propose { commands, .. } => {
+                let each = |command: &Sealed| FIXED_COMMAND + command.len();
+                MESSAGE_BYTES + commands.iter().map(each).sum::<usize>()
             }
             _ => MESSAGE_BYTES,
         }

@@ -20,7 +20,7 @@ use serde::de::DeserializeOwned;
 use crate::codec::{self, CONTROL_BYTES_MAX, CodecError};
 use crate::id::LogId;
 use crate::membership::Membership;
-use crate::node::{Node, Outcome, ProposeError};
+use crate::node::{Node, Outcome, ProposeError, ProposeOptions};
 use crate::snapshot::SnapshotMeta;
 use crate::state_machine::{Committed, SnapshotView, StateMachine, StateMachineError};
 use crate::time::ClusterTime;
@@ -152,7 +152,19 @@ impl<M: Machine> TypedNode<M> {
     /// [`TypedError`], whose [outcome](TypedError::outcome) says whether the command may have been
     /// applied all the same.
     pub async fn propose(&self, command: &M::Command) -> Result<(LogId, M::Response), TypedError> {
-        let applied = self.node.propose(encoded(command)?).await?;
+        self.propose_with(command, ProposeOptions::new()).await
+    }
+
+    /// As [`TypedNode::propose`], with options. See [`Node::propose_with`].
+    ///
+    /// # Errors
+    /// As [`TypedNode::propose`].
+    pub async fn propose_with(
+        &self,
+        command: &M::Command,
+        options: ProposeOptions,
+    ) -> Result<(LogId, M::Response), TypedError> {
+        let applied = self.node.propose_with(encoded(command)?, options).await?;
         Ok((applied.id, codec::decode("response", &applied.response)?))
     }
 }

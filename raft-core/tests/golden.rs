@@ -15,7 +15,7 @@ use raft_core::id::{
     ChainLink, ClusterId, GroupId, Incarnation, LogId, LogIndex, NodeId, RecoveryEpoch, Term,
 };
 use raft_core::membership::Membership;
-use raft_core::message::{Body, Message, ReadId, Round};
+use raft_core::message::{Body, ForwardId, Message, ReadId, Rejection, Round};
 use raft_core::snapshot::{Kept, SnapshotHeader, SnapshotMeta};
 use raft_core::time::ClusterTime;
 use raft_core::wire::{
@@ -71,7 +71,7 @@ fn entries() -> Vec<Entry> {
 fn bodies() -> Vec<Body> {
     let last = LogId::new(Term::new(3), LogIndex::new(17));
     let index = LogIndex::new(16);
-    let (round, read) = (Round(9), ReadId(5));
+    let (round, read, forward) = (Round(9), ReadId(5), ForwardId(6));
     vec![
         Body::PreVote { last },
         Body::PreVoteReply { granted: true },
@@ -106,7 +106,34 @@ fn bodies() -> Vec<Body> {
             index: Some(index),
         },
         Body::ReadIndexReply { read, index: None },
+        Body::Propose {
+            forward,
+            commands: vec![Sealed::command("set x = 1"), Sealed::command("")],
+        },
+        Body::ProposeReply {
+            forward,
+            first: index,
+            count: 2,
+            refused: None,
+        },
+        refused(Rejection::NotLeader(Some(NodeId::new(3)))),
+        refused(Rejection::NotLeader(None)),
+        refused(Rejection::Overloaded),
+        refused(Rejection::TooLarge {
+            bytes: 9,
+            bytes_max: 8,
+        }),
+        refused(Rejection::Transferring(NodeId::new(3))),
     ]
+}
+
+fn refused(reason: Rejection) -> Body {
+    Body::ProposeReply {
+        forward: ForwardId(6),
+        first: LogIndex::ZERO,
+        count: 0,
+        refused: Some(reason),
+    }
 }
 
 fn message(body: Body) -> Message {

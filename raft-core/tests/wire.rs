@@ -10,7 +10,7 @@ use raft_core::id::{
     ChainLink, ClusterId, GroupId, Incarnation, LogId, LogIndex, NodeId, RecoveryEpoch, Term,
 };
 use raft_core::membership::Membership;
-use raft_core::message::{Body, Message, ReadId, Round};
+use raft_core::message::{Body, ForwardId, Message, ReadId, Rejection, Round};
 use raft_core::time::ClusterTime;
 use raft_core::wire::{
     FRAME_HEADER_BYTES, Frame, FrameError, FrameLimits, HANDSHAKE_LIMITS, Hello, Lane, OutBuffer,
@@ -87,6 +87,41 @@ fn body() -> impl Strategy<Value = Body> {
         (read(), any::<bool>()).prop_map(|(read, lease)| Body::ReadIndex { read, lease }),
         (read(), prop::option::of(index()))
             .prop_map(|(read, index)| Body::ReadIndexReply { read, index }),
+        (any::<u64>(), prop::collection::vec(command(), 0..6)).prop_map(|(forward, commands)| {
+            let forward = ForwardId(forward);
+            Body::Propose { forward, commands }
+        }),
+        (
+            any::<u64>(),
+            index(),
+            any::<u32>(),
+            prop::option::of(rejection())
+        )
+            .prop_map(|(forward, first, count, refused)| Body::ProposeReply {
+                forward: ForwardId(forward),
+                first,
+                count,
+                refused
+            }),
+    ]
+}
+
+fn command() -> impl Strategy<Value = Sealed> {
+    let small = prop::collection::vec(any::<u8>(), 0..200).prop_map(Sealed::command);
+    prop_oneof![
+        small,
+        (4_090_usize..9_000).prop_map(|n| Sealed::command(vec![7; n]))
+    ]
+}
+
+fn rejection() -> impl Strategy<Value = Rejection> {
+    let node = || any::<u64>().prop_map(NodeId::new);
+    prop_oneof![
+        prop::option::of(node()).prop_map(Rejection::NotLeader),
+        Just(Rejection::Overloaded),
+        (any::<u64>(), any::<u64>())
+            .prop_map(|(bytes, bytes_max)| Rejection::TooLarge { bytes, bytes_max }),
+        node().prop_map(Rejection::Transferring),
     ]
 }
 
@@ -210,7 +245,17 @@ fn hello() -> Hello {
 fn every_truncation_and_every_flipped_byte_is_an_error() {
     let group = GroupId::new(0);
     let mut out = OutBuffer::new();
-    let mut frames = vec![encode(&append_of(40))];
+    let commands = vec![
+        Sealed::command("one"),
+        Sealed::command(""),
+        Sealed::command("3"),
+    ];
+    let forward = ForwardId(1);
+    let propose = Message {
+        body: Body::Propose { forward, commands },
+        ..append_of(0)
+    };
+    let mut frames = vec![encode(&append_of(40)), encode(&propose)];
     out.put_hello(&hello());
     frames.push(drain(&mut out));
     out.put_refusal(group, &Refusal::new(RefusalReason::WrongNode, "who?"));

@@ -9,7 +9,7 @@ use crate::entry::Entry;
 use crate::hard_state::HardState;
 use crate::id::{ChainLink, Incarnation, LogId, LogIndex, NodeId, Term};
 use crate::membership::Membership;
-use crate::message::{Message, ReadId};
+use crate::message::{ForwardId, Message, ReadId};
 use crate::snapshot::SnapshotMeta;
 
 /// An output of [`super::Raft::step`]: each may be executed the moment it is seen (RULE 1).
@@ -63,6 +63,33 @@ pub enum Effect {
         count: usize,
         /// Why.
         reason: Refusal,
+    },
+    /// The next `count` proposals of this step are on their way to the leader. Ends with
+    /// [`Effect::ForwardAnswered`] or [`Effect::ForwardLost`].
+    Forwarded {
+        /// Names them from here on.
+        forward: ForwardId,
+        /// How many.
+        count: usize,
+    },
+    /// The leader of `term` has appended the first of the forwarded proposals, as many as there are
+    /// indexes, and refused the others: those are in no log, and never will be. If an entry of
+    /// another term is applied at such an index, or before it one of a later term, then this
+    /// proposal never will be either.
+    ForwardAnswered {
+        /// Which proposals.
+        forward: ForwardId,
+        /// The term of their entries.
+        term: Term,
+        /// Their indexes.
+        indexes: IndexRange,
+        /// Why not all of them.
+        refused: Option<Refusal>,
+    },
+    /// No answer came for two election timeouts. The proposals may be in the log, or not.
+    ForwardLost {
+        /// Which proposals.
+        forward: ForwardId,
     },
     /// These reads may be served: the state machine has applied through `index`, which is at least
     /// what was committed when they were asked for.
@@ -186,6 +213,13 @@ pub enum Refusal {
         lag: Duration,
         /// How far it does, at most, if a leader has ever confirmed anything.
         behind: Option<Duration>,
+    },
+    /// This term is not the one in which the proposal was to be made.
+    TermChanged {
+        /// In which it was to be made.
+        expected: Term,
+        /// The term of this node.
+        current: Term,
     },
     /// Leadership is being handed over to this node; try again there, or here a little later.
     Transferring(NodeId),

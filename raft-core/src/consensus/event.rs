@@ -22,6 +22,9 @@ pub enum Event {
     /// Commands were proposed here, in this order. Answered in the same step, for the first ones
     /// by [`super::Effect::Accepted`], for the others by [`super::Effect::Refused`].
     Proposed(Vec<Sealed>),
+    /// Like [`Event::Proposed`], under conditions. What is forwarded is answered in this step by
+    /// [`super::Effect::Forwarded`].
+    ProposedUnder(Conditions, Vec<Sealed>),
     /// Linearizable reads were asked for here. Each is answered by
     /// [`super::Effect::ReadReady`] or [`super::Effect::ReadFailed`].
     ReadsRequested(Vec<ReadId>),
@@ -104,6 +107,15 @@ pub enum Event {
     TransferRequested(To),
     /// An operator, or a test, wants an election now.
     CampaignRequested,
+}
+
+/// Under what conditions commands are proposed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Conditions {
+    /// Only in this term; in another they are refused.
+    pub expected_term: Option<Term>,
+    /// Where this node does not lead, they are sent to its leader.
+    pub forward: bool,
 }
 
 /// Numbers the writes of the one durability stream. Cumulative: a sequence stands for all before

@@ -44,6 +44,8 @@ pub(super) struct Leader {
     pub(super) has_given_up_lease: bool,
     /// How those who are to get a vote catch up.
     pub(super) catching_up: BTreeMap<NodeId, CatchUp>,
+    /// Who forwarded proposals, and the last entry of them.
+    owed: BTreeMap<NodeId, LogIndex>,
     /// Who is wanted as leader more than this node.
     pub(super) succession: Succession,
     /// The last membership that was announced as reached.
@@ -87,6 +89,7 @@ impl Leader {
             sent_rounds: VecDeque::new(),
             has_given_up_lease: false,
             catching_up: BTreeMap::new(),
+            owed: BTreeMap::new(),
             succession: Succession::new(next.previous()),
             settled: shared.memberships.current_at(),
             has_tried_to_yield: false,
@@ -123,11 +126,9 @@ impl Leader {
         batch: Vec<Sealed>,
         out: &mut Effects,
     ) {
-        let time = self.cluster_time(shared);
-        let mut entries: Vec<Entry> = Vec::with_capacity(batch.len());
-        let mut last = shared.log.last();
-        let mut bytes = 0;
-        let mut run = last.id.index.next()..last.id.index.next();
+        let mut accepted: Vec<Sealed> = Vec::with_capacity(batch.len());
+        let next = shared.log.last().id.index.next();
+        let (mut run, mut bytes) = (next..next, 0);
         for sealed in batch {
             let size = sealed.len();
             if let Some(reason) = self.refusal(shared, size, bytes) {
@@ -135,23 +136,40 @@ impl Leader {
                 out.push(Effect::Refused { count: 1, reason });
                 continue;
             }
-            let entry = Entry::new(last, self.term, time, sealed);
-            last = entry.link();
-            run.end = last.id.index.next();
+            run.end = run.end.next();
             bytes += size;
-            entries.push(entry);
+            accepted.push(sealed);
         }
         self.accept(&mut run, out);
-        if entries.is_empty() {
+        self.append_commands(shared, accepted, bytes, out);
+    }
+
+    /// Appends commands that were not refused.
+    pub(super) fn append_commands(
+        &mut self,
+        shared: &mut Shared,
+        commands: Vec<Sealed>,
+        bytes: usize,
+        out: &mut Effects,
+    ) {
+        if commands.is_empty() {
             return;
         }
+        let time = self.cluster_time(shared);
+        let mut last = shared.log.last();
+        let place = |sealed| {
+            let entry = Entry::new(last, self.term, time, sealed);
+            last = entry.link();
+            entry
+        };
+        let entries: Vec<Entry> = commands.into_iter().map(place).collect();
         self.unapplied.push_back((last.id.index, bytes));
         self.unapplied_bytes += bytes;
         shared.append(&entries, out);
         self.replicate_to_all(shared, out);
     }
 
-    fn refusal(&self, shared: &Shared, bytes: usize, before: usize) -> Option<Refusal> {
+    pub(super) fn refusal(&self, shared: &Shared, bytes: usize, before: usize) -> Option<Refusal> {
         let bytes_max = shared.config.entry_bytes_max;
         if bytes > bytes_max {
             return Some(Refusal::TooLarge { bytes, bytes_max });
@@ -200,6 +218,7 @@ impl Leader {
             self.advance_commit(shared, out);
             self.drive_change(shared, out);
             self.continue_transfer(shared, out);
+            self.tell_owed_commits(shared, out);
         }
         self.replicate_to(from, shared, out);
     }
@@ -270,6 +289,28 @@ impl Leader {
             return;
         }
         shared.commit_through(agreed, out);
+        self.tell_owed_commits(shared, out);
+    }
+
+    /// `node` waits for this entry: it is to learn at once that it is committed.
+    pub(super) fn owe_commit(&mut self, node: NodeId, index: LogIndex) {
+        self.owed.insert(node, index);
+    }
+
+    /// Tells those who wait for an entry, once it is committed and they store it, and not only with
+    /// the next append or heartbeat.
+    fn tell_owed_commits(&mut self, shared: &Shared, out: &mut Effects) {
+        let (round, peers) = (self.round, &self.peers);
+        self.owed.retain(|node, index| {
+            let Some(progress) = peers.get(node) else {
+                return false;
+            };
+            let commit = shared.committed.min(progress.matched);
+            if commit >= *index {
+                shared.send(*node, Body::Heartbeat { round, commit }, out);
+            }
+            commit < *index
+        });
     }
 
     /// The state machine is done with everything through `applied`: there is room again. What is

@@ -10,6 +10,7 @@ mod effect;
 mod election;
 mod event;
 mod follower;
+mod forward;
 mod incarnations;
 mod invariants;
 mod leader;
@@ -26,6 +27,7 @@ mod reconfigure;
 mod recovery;
 mod replication;
 mod role;
+mod seen;
 mod shared;
 mod status;
 mod step;
@@ -39,7 +41,7 @@ pub use effect::{
     ChangeRefusal, Effect, Effects, Fault, Nonsense, Refusal, RoleName, Standing, TransferError,
     Write,
 };
-pub use event::{Event, IndexRange, Reader, Sequence};
+pub use event::{Conditions, Event, IndexRange, Reader, Sequence};
 pub use recovery::{Recovery, RecoveryError};
 pub use status::{PeerStatus, RaftStatus};
 pub use transfer::To;
@@ -51,6 +53,7 @@ pub(crate) use witness::Belief;
 
 use apply::ApplyQueue;
 use compaction::Compaction;
+use forward::Forwards;
 use mutant::{Mutant, mutant};
 use pending::Pending;
 use preference::Deference;
@@ -140,6 +143,7 @@ impl Raft {
                 ..Compaction::default()
             },
             reads: Reads::new(first_request),
+            forwards: Forwards::new(first_request),
             now,
             dropped: 0,
             transfer: None,

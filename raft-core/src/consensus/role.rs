@@ -164,6 +164,7 @@ impl Raft {
         };
         self.shared.timers.stop(Timer::Election);
         self.shared.note_leader(self.shared.id);
+        self.shared.forwards.begin_term(self.shared.term());
         self.shared.resolve_transfer(self.shared.id, out);
         let mut leader = Leader::new(&self.shared, &voters);
         leader.begin(&mut self.shared, out);

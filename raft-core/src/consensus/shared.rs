@@ -6,6 +6,7 @@ use std::sync::Arc;
 use super::apply::ApplyQueue;
 use super::compaction::Compaction;
 use super::effect::{Effect, Effects, Fault, Nonsense};
+use super::forward::Forwards;
 use super::lease::Promise;
 use super::log_view::LogView;
 use super::memberships::Memberships;
@@ -41,6 +42,7 @@ pub(super) struct Shared {
     pub(super) apply: ApplyQueue,
     pub(super) compaction: Compaction,
     pub(super) reads: Reads,
+    pub(super) forwards: Forwards,
     /// What binds this node, if the group reads by lease.
     pub(super) promise: Option<Promise>,
     /// How far this node has stood back for those who are wanted as leader more.

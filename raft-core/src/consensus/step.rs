@@ -1,8 +1,9 @@
 //! One step: an event in, effects out. The dispatch reads as a table; silence is explained.
 
 use super::Raft;
-use super::effect::{ChangeRefusal, Effect, Effects, Nonsense, Refusal, TransferError};
-use super::event::{Event, Reader, Sequence};
+use super::effect::{ChangeRefusal, Effect, Effects, Nonsense, TransferError};
+use super::event::{Conditions, Event, Reader, Sequence};
+use super::forward::Answer;
 use super::incarnations::Life;
 use super::invariants::{self, Mark};
 use super::leader::{Leader, Tenure};
@@ -14,7 +15,6 @@ use super::shared::Shared;
 use super::timer::Timer;
 use super::transfer::To;
 use crate::change::MembershipChange;
-use crate::entry::Sealed;
 use crate::id::{LogIndex, NodeId, Term};
 use crate::message::{Body, Message, ReadId, Round};
 use crate::time::Timestamp;
@@ -50,20 +50,18 @@ impl Raft {
             Event::TimePassed => self.on_time_passed(out),
             Event::Received(message) => self.on_message(message, out),
             Event::Persisted(sequence) => self.on_persisted(sequence, out),
-            Event::Proposed(batch) => self.on_proposed(batch, out),
+            Event::Proposed(batch) => self.on_proposed_under(Conditions::default(), batch, out),
+            Event::ProposedUnder(conditions, batch) => {
+                self.on_proposed_under(conditions, batch, out);
+            }
             Event::ReadsRequested(reads) => {
-                self.on_reads_requested(reads, Wish::Linearizable, out);
+                self.on_reads(reads, Wish::Linearizable, out);
             }
-            Event::LeaseReadsRequested(reads) => self.on_reads_requested(reads, Wish::Lease, out),
+            Event::LeaseReadsRequested(reads) => self.on_reads(reads, Wish::Lease, out),
             Event::BoundedReadsRequested(reads, lag) => {
-                self.on_reads_requested(reads, Wish::Bounded(lag), out);
+                self.on_reads(reads, Wish::Bounded(lag), out);
             }
-            Event::AppliedAwaited(reads, index) => {
-                if let Some(reads) = self.shared.admit_reads(reads, Wish::Known, out) {
-                    self.shared.await_applied(reads, index);
-                    self.shared.release_reads(out);
-                }
-            }
+            Event::AppliedAwaited(reads, index) => self.on_applied_awaited(reads, index, out),
             Event::Applied(index) => {
                 self.shared.on_applied(index, out);
                 self.lead(|leader, _| leader.on_applied(index));
@@ -173,6 +171,9 @@ impl Raft {
             let leader = self.leader();
             self.shared.retry_reads(leader, out);
         }
+        if self.shared.timers.take_due(Timer::Forwards, now).is_some() {
+            self.shared.expire_forwards(out);
+        }
     }
 
     /// The gate: addressee, plausible term, then the rule of terms, then the role's part.
@@ -206,6 +207,27 @@ impl Raft {
             } if !mutant(Mutant::VoteUnderLeader) && self.hears_a_leader_other_than(from) => return,
             _ => self.observe_term(message.term, out),
         }
+        let message = match message.body {
+            Body::Propose { forward, commands } => {
+                return self.on_forwarded((from, message.term), forward, commands, out);
+            }
+            Body::ProposeReply {
+                forward,
+                first,
+                count,
+                refused,
+            } => {
+                let answer = Answer {
+                    forward,
+                    first,
+                    count,
+                    refused,
+                };
+                let of = (from, message.term);
+                return self.shared.on_forward_answer(of, answer, out);
+            }
+            body => Message { body, ..message },
+        };
         if message.term < self.shared.term() && !counts_all_the_same(&message.body) {
             return self.on_outdated(from, &message.body, out);
         }
@@ -238,7 +260,9 @@ impl Raft {
             | Body::HeartbeatReply { .. }
             | Body::SnapshotInstalled { .. }
             | Body::TimeoutNow
-            | Body::ReadIndexReply { .. } => return,
+            | Body::ReadIndexReply { .. }
+            | Body::Propose { .. }
+            | Body::ProposeReply { .. } => return,
         };
         shared.send(from, answer, out);
     }
@@ -246,7 +270,8 @@ impl Raft {
     fn on_current(&mut self, sender: Life, body: Body, out: &mut Effects) {
         let (from, _) = sender;
         match body {
-            Body::PreVote { .. } => {} // Answered at the gate.
+            // Answered at the gate.
+            Body::PreVote { .. } | Body::Propose { .. } | Body::ProposeReply { .. } => {}
             Body::PreVoteReply { granted } => self.count_pre_vote(sender, granted, out),
             Body::Vote { last, transfer: _ } => self.on_vote(from, last, out),
             Body::VoteReply { granted } => self.count_vote(sender, granted, out),
@@ -305,20 +330,6 @@ impl Raft {
         });
     }
 
-    fn on_proposed(&mut self, batch: Vec<Sealed>, out: &mut Effects) {
-        let leader = self.leader();
-        match &mut self.role {
-            Role::Leader(role) => role.on_proposed(&mut self.shared, batch, out),
-            Role::Follower(_) | Role::PreCandidate(_) | Role::Candidate(_) => {
-                let reason = Refusal::NotLeader(leader);
-                out.push(Effect::Refused {
-                    count: batch.len(),
-                    reason,
-                });
-            }
-        }
-    }
-
     fn on_change_requested(&mut self, change: &MembershipChange, out: &mut Effects) {
         let leader = self.leader();
         match &mut self.role {
@@ -341,7 +352,7 @@ impl Raft {
         }
     }
 
-    fn on_reads_requested(&mut self, reads: Vec<ReadId>, wish: Wish, out: &mut Effects) {
+    fn on_reads(&mut self, reads: Vec<ReadId>, wish: Wish, out: &mut Effects) {
         let leader = self.leader();
         let Some(reads) = self.shared.admit_reads(reads, wish, out) else {
             return;
@@ -351,6 +362,13 @@ impl Raft {
             Role::Follower(_) | Role::PreCandidate(_) | Role::Candidate(_) => {
                 self.shared.forward_reads(reads, leader, out);
             }
+        }
+    }
+
+    fn on_applied_awaited(&mut self, reads: Vec<ReadId>, index: LogIndex, out: &mut Effects) {
+        if let Some(reads) = self.shared.admit_reads(reads, Wish::Known, out) {
+            self.shared.await_applied(reads, index);
+            self.shared.release_reads(out);
         }
     }
 

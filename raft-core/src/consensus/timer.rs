@@ -19,9 +19,11 @@ pub(super) enum Timer {
     Transfer,
     /// Reads that were forwarded to the leader are sent again, or given up.
     Reads,
+    /// Proposals that were forwarded to the leader are given up.
+    Forwards,
 }
 
-const COUNT: usize = Timer::Reads as usize + 1;
+const COUNT: usize = Timer::Forwards as usize + 1;
 
 /// A deadline for each timer that runs, and the chance that elections need.
 #[derive(Clone, Debug)]

@@ -11,7 +11,7 @@ use tokio::sync::mpsc;
 use super::completion::Completion;
 use super::error::StopReason;
 use crate::entry::{Entry, Payload};
-use crate::id::{ChainLink, LogId, LogIndex};
+use crate::id::{ChainLink, LogId};
 use crate::membership::Membership;
 use crate::snapshot::{SnapshotHeader, SnapshotMeta};
 use crate::state_machine::{Committed, SnapshotView, StateMachine, StateMachineError};
@@ -48,8 +48,8 @@ pub(super) enum Job {
 /// What was done.
 #[derive(Debug, Default)]
 pub(super) struct Progress {
-    /// Everything through here is applied; `None` if there was nothing to apply.
-    pub(super) through: Option<LogIndex>,
+    /// Everything through this entry is applied; `None` if there was nothing to apply.
+    pub(super) through: Option<LogId>,
     /// How often the machine's state was replaced by a snapshot.
     pub(super) restored: usize,
     /// The machine's responses, by rising index.
@@ -135,7 +135,7 @@ impl Applier {
     }
 
     /// Replaces the machine's state by a snapshot from our store. May block.
-    pub(super) fn restore(&mut self, meta: &SnapshotMeta) -> Result<LogIndex, StopReason> {
+    pub(super) fn restore(&mut self, meta: &SnapshotMeta) -> Result<LogId, StopReason> {
         let store = Arc::clone(&self.snapshots);
         let (meta, mut data) = store
             .open(meta.id())
@@ -143,7 +143,7 @@ impl Applier {
         self.call(|machine| machine.restore(&meta, &mut data))?;
         self.position = Position::after(&meta.header);
         self.tell_membership()?;
-        Ok(meta.id().index)
+        Ok(meta.id())
     }
 
     /// Tells the machine which membership is in force.
@@ -160,7 +160,7 @@ impl Applier {
     fn take(&mut self, entries: &[Entry], progress: &mut Progress) -> Result<(), StopReason> {
         for entry in entries {
             self.position.advance(entry);
-            progress.through = Some(entry.index());
+            progress.through = Some(entry.id());
             match entry.payload() {
                 Payload::Blank => {}
                 Payload::Command(command) => self.batch.push(Committed {
@@ -362,7 +362,7 @@ mod tests {
         let (first, rest) = log.split_at(1);
         let jobs = [Job::Apply(first.to_vec()), Job::Apply(rest.to_vec())];
         let progress = applier.perform(jobs).unwrap();
-        assert_eq!(progress.through, Some(LogIndex::new(5)));
+        assert_eq!(progress.through, Some(log[4].id()));
         let responses: Vec<Bytes> = progress
             .responses
             .into_iter()
@@ -395,7 +395,7 @@ mod tests {
         sink.flush().unwrap();
         let meta = sink.finish().unwrap();
         let progress = applier.perform([Job::Restore(meta)]).unwrap();
-        assert_eq!(progress.through, Some(LogIndex::new(2)));
+        assert_eq!(progress.through, Some(log[1].id()));
         let calls = recorder.calls.lock().unwrap();
         assert_eq!(calls[calls.len() - 2], "restore 2.1 state");
         assert_eq!(calls[calls.len() - 1], "membership 1.1 voters 1");

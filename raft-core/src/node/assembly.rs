@@ -3,6 +3,7 @@
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
+use std::time::Duration;
 
 use tokio::sync::{broadcast, mpsc, watch};
 use tracing::Span;
@@ -15,6 +16,7 @@ use super::crew::Crew;
 use super::error::StartError;
 use super::event_loop::{Batch, EventLoop, Sources, Timer};
 use super::events::EVENTS_MAX;
+use super::forwarding::Forwarding;
 use super::hand::Hand;
 use super::launch::Farewell;
 use super::log_reader::{self, Fetch};
@@ -48,6 +50,9 @@ pub(super) struct Built {
     pub(super) crew: Crew,
     pub(super) farewell: Farewell,
 }
+
+/// How long a forwarded proposal waits for a leader, in election timeouts.
+const FORWARD_PATIENCE: u32 = 10;
 
 /// Who does what may block: a thread each, or the event loop where it does not.
 struct Hands {
@@ -101,6 +106,7 @@ impl Assembly {
             requests: requests_sender,
             entry_bytes_max: config.entry_bytes_max,
             snapshots: Arc::clone(&recovered.snapshots),
+            patience: FORWARD_PATIENCE * config.election_timeout,
             stopping: Arc::clone(stopping),
             transport,
         };
@@ -128,6 +134,7 @@ struct Outside {
     requests: mpsc::UnboundedSender<Request>,
     entry_bytes_max: usize,
     snapshots: Arc<dyn SnapshotStore>,
+    patience: Duration,
     stopping: Arc<AtomicBool>,
     transport: Arc<dyn Transport>,
 }
@@ -173,6 +180,7 @@ impl Outside {
             sources,
             gate: self.gate,
             waiting: Waiting::default(),
+            forwarding: Forwarding::new(self.patience, status.applied),
             log: hands.log,
             removals: 0,
             reader: hands.reader,

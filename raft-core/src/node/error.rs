@@ -7,7 +7,7 @@ use std::time::Duration;
 use crate::config::ConfigError;
 use crate::consensus::{ChangeRefusal, Fault, RecoveryError, Refusal, TransferError};
 use crate::hard_state::Identity;
-use crate::id::{LogId, NodeId};
+use crate::id::{LogId, NodeId, Term};
 use crate::state_machine::StateMachineError;
 use crate::store::StoreError;
 
@@ -79,6 +79,33 @@ pub enum ProposeError {
     /// The node lost its leadership before the command was applied.
     #[error("leadership was lost after entry {appended} was appended; it may still commit")]
     LeadershipLost {
+        /// The entry of the command.
+        appended: LogId,
+    },
+    /// The node is not in the term in which the command was to be proposed.
+    #[error(
+        "the command was to be proposed in term {expected}, and it is term {current}: look again at \
+         what it was decided by"
+    )]
+    TermChanged {
+        /// The term that was given.
+        expected: Term,
+        /// The node's term.
+        current: Term,
+    },
+    /// Another entry stands where the command was, so it never applies.
+    #[error("entry {appended} was replaced by another leader's: propose the command again")]
+    Overwritten {
+        /// The entry that the command had.
+        appended: LogId,
+    },
+    /// The command was sent to the leader, which did not answer.
+    #[error("the command was sent to the leader, and no answer came: it may be applied or not")]
+    ForwardLost,
+    /// The command may have been applied, but not here one by one: a snapshot came in between, or the
+    /// leader's answer came too late.
+    #[error("entry {appended} may be applied, but its response is not known here")]
+    ResponseLost {
         /// The entry of the command.
         appended: LogId,
     },
@@ -279,9 +306,14 @@ impl ProposeError {
             Self::NotLeader { .. }
             | Self::Transferring { .. }
             | Self::Overloaded
+            | Self::TermChanged { .. }
+            | Self::Overwritten { .. }
             | Self::TooLarge { .. } => Outcome::NeverApplied,
             Self::TimedOut { appended: None } => Outcome::NeverApplied,
-            Self::TimedOut { appended: Some(_) } | Self::LeadershipLost { .. } => Outcome::Unknown,
+            Self::TimedOut { appended: Some(_) }
+            | Self::LeadershipLost { .. }
+            | Self::ForwardLost
+            | Self::ResponseLost { .. } => Outcome::Unknown,
             Self::Stopped { outcome, .. } => *outcome,
         }
     }
@@ -290,7 +322,7 @@ impl ProposeError {
     ///
     /// If the [outcome](Self::outcome) is unknown, trying again may apply it twice.
     pub fn is_retryable(&self) -> bool {
-        !matches!(self, Self::TooLarge { .. })
+        !matches!(self, Self::TooLarge { .. } | Self::TermChanged { .. })
     }
 
     pub(super) fn refused(reason: &Refusal) -> Self {
@@ -301,6 +333,7 @@ impl ProposeError {
             // Only reads are too stale.
             Refusal::TimedOut | Refusal::TooStale { .. } => Self::TimedOut { appended: None },
             Refusal::Transferring(to) => Self::Transferring { to },
+            Refusal::TermChanged { expected, current } => Self::TermChanged { expected, current },
         }
     }
 }
@@ -310,7 +343,8 @@ impl ReadError {
         match *reason {
             Refusal::NotLeader(leader) => Self::NotLeader { leader },
             Refusal::Overloaded | Refusal::TooLarge { .. } => Self::Overloaded,
-            Refusal::TimedOut => Self::TimedOut,
+            // Only proposals are bound to a term.
+            Refusal::TimedOut | Refusal::TermChanged { .. } => Self::TimedOut,
             Refusal::TooStale { lag, behind } => Self::TooStale { lag, behind },
             Refusal::Transferring(to) => Self::NotLeader { leader: Some(to) },
         }

@@ -16,6 +16,7 @@ use super::clock::Clock;
 use super::completion::Completion;
 use super::error::StopReason;
 use super::events::NodeEvent;
+use super::forwarding::Forwarding;
 use super::hand::Hand;
 use super::log_reader::Fetch;
 use super::log_writer::LogWriter;
@@ -43,6 +44,7 @@ pub(super) struct EventLoop {
     pub(super) sources: Sources,
     pub(super) gate: Arc<ProposalGate>,
     pub(super) waiting: Waiting,
+    pub(super) forwarding: Forwarding,
     pub(super) log: Hand<LogWriter, Write>,
     /// How often entries were to be removed from the log.
     pub(super) removals: u64,
@@ -162,6 +164,7 @@ impl EventLoop {
         self.hand_off();
         self.tell_inbox();
         self.waiting.expire(self.now);
+        self.forwarding.expire(self.now);
     }
 
     /// Gives the core an event and executes what it wants, effect by effect.
@@ -204,10 +207,9 @@ impl EventLoop {
     }
 
     fn next_deadline(&self) -> Option<Timestamp> {
-        match (self.raft.deadline(), self.waiting.deadline()) {
-            (Some(core), Some(caller)) => Some(core.min(caller)),
-            (core, caller) => core.or(caller),
-        }
+        let callers = [self.waiting.deadline(), self.forwarding.deadline()];
+        let core = self.raft.deadline().into_iter();
+        core.chain(callers.into_iter().flatten()).min()
     }
 }
 

@@ -47,6 +47,20 @@ impl EventLoop {
                 self.counters.proposals_refused += count as u64;
                 self.waiting.refused(count, &reason);
             }
+            Effect::Forwarded { forward, count } => {
+                self.counters.proposals_forwarded += count as u64;
+                let slots = self.waiting.take_proposed(count);
+                self.forwarding.sent(forward, slots);
+            }
+            Effect::ForwardAnswered {
+                forward,
+                term,
+                indexes,
+                refused,
+            } => self
+                .forwarding
+                .answered(forward, term, &indexes, refused.as_ref()),
+            Effect::ForwardLost { forward } => self.forwarding.lost(forward),
             Effect::ReadReady { reads, index } => self.waiting.reads_ready(&reads, index),
             Effect::ReadFailed { reads, reason } => self.waiting.reads_failed(&reads, &reason),
             Effect::LeadershipLost { term } => {
@@ -110,11 +124,14 @@ impl EventLoop {
     /// What the state machine has done: first the answers, then the core, which may let reads go.
     pub(super) fn on_progress(&mut self, progress: Progress) {
         for (id, response) in progress.responses {
+            self.forwarding.applied(id, &response);
             self.waiting.applied(id, response);
         }
         if let Some(through) = progress.through {
-            self.applied = through;
-            self.step(Event::Applied(through));
+            self.applied = through.index;
+            self.forwarding
+                .applied_through(through, progress.restored > 0);
+            self.step(Event::Applied(through.index));
         }
         if progress.restored > 0 {
             self.restores = self.restores.saturating_sub(progress.restored);
@@ -196,6 +213,8 @@ impl EventLoop {
             leader = standing.leader.map(NodeId::get),
             "standing changed"
         );
+        self.forwarding
+            .leader_known(standing.leader.is_some(), self.now);
         self.standing.send_replace(standing);
         self.publish(NodeEvent::StandingChanged(standing));
     }

@@ -19,12 +19,19 @@ use super::snapshots::SnapshotJob;
 use super::snapshotting::SnapshotResult;
 use super::status::{ReadMode, Status};
 use super::waiting::{ReadResult, Slot};
-use crate::consensus::Event;
+use crate::consensus::{Conditions, Event};
 use crate::entry::Sealed;
 use crate::id::LogIndex;
 use crate::message::ReadId;
 use crate::snapshot::SnapshotMeta;
 use crate::transport::Inbound;
+
+/// Proposals that are stepped together.
+#[derive(Default)]
+struct Proposals {
+    conditions: Conditions,
+    batch: Vec<Sealed>,
+}
 
 /// The reads of one turn.
 #[derive(Default)]
@@ -105,10 +112,10 @@ impl EventLoop {
                 self.stop_for(StopReason::Store(Arc::new(error)));
             }
             Completion::Applied(progress) => self.on_progress(progress),
-            Completion::Restored(applier, index) => {
+            Completion::Restored(applier, last) => {
                 self.applier.give_back(applier);
                 self.on_progress(Progress {
-                    through: Some(index),
+                    through: Some(last),
                     restored: 1,
                     ..Progress::default()
                 });
@@ -130,12 +137,16 @@ impl EventLoop {
         if requests.is_empty() {
             return;
         }
-        let mut proposals = Vec::with_capacity(requests.len());
+        let mut proposals = Proposals::default();
         let mut reads = Reads::default();
         for request in requests.drain(..) {
             match request {
-                Request::Propose(sealed, slot) => self.take_proposal(sealed, slot, &mut proposals),
-                Request::ProposeMany(many) => {
+                Request::Propose(sealed, slot, conditions) => {
+                    self.step_unless(conditions, &mut proposals);
+                    self.take_proposal(sealed, slot, &mut proposals);
+                }
+                Request::ProposeMany(many, conditions) => {
+                    self.step_unless(conditions, &mut proposals);
                     for (sealed, slot) in many {
                         self.take_proposal(sealed, slot, &mut proposals);
                     }
@@ -152,9 +163,7 @@ impl EventLoop {
                 Request::Shutdown => self.shut_down(),
             }
         }
-        if !proposals.is_empty() {
-            self.step(Event::Proposed(proposals));
-        }
+        self.step_proposals(&mut proposals);
         self.step_reads(reads);
     }
 
@@ -207,6 +216,7 @@ impl EventLoop {
             .store(true, std::sync::atomic::Ordering::Relaxed);
         self.transport.stop();
         self.waiting.fail_all(&reason);
+        self.forwarding.fail_all(&reason);
         self.snapshotting.fail_all(&reason);
         self.administration.fail_all(&reason);
         // Closed first: whatever is not in here now was never accepted into it.
@@ -217,7 +227,22 @@ impl EventLoop {
         reason
     }
 
-    fn take_proposal(&mut self, sealed: Sealed, slot: Slot, proposals: &mut Vec<Sealed>) {
+    /// What was proposed under other conditions goes first.
+    fn step_unless(&mut self, conditions: Conditions, proposals: &mut Proposals) {
+        if proposals.conditions != conditions {
+            self.step_proposals(proposals);
+            proposals.conditions = conditions;
+        }
+    }
+
+    fn step_proposals(&mut self, proposals: &mut Proposals) {
+        let batch = std::mem::take(&mut proposals.batch);
+        if !batch.is_empty() {
+            self.step(Event::ProposedUnder(proposals.conditions, batch));
+        }
+    }
+
+    fn take_proposal(&mut self, sealed: Sealed, slot: Slot, proposals: &mut Proposals) {
         self.gate.leave(1, sealed.len());
         if slot.deadline.is_some_and(|deadline| deadline <= self.now) {
             slot.answer(Err(ProposeError::TimedOut { appended: None }));
@@ -225,7 +250,7 @@ impl EventLoop {
             // The caller gave up while the proposal was queued: nobody is misled if it is dropped.
         } else {
             self.waiting.propose(slot);
-            proposals.push(sealed);
+            proposals.batch.push(sealed);
         }
     }
 
@@ -234,7 +259,7 @@ impl EventLoop {
             identity: self.identity,
             raft: self.raft.status(),
             counters: self.counters,
-            proposals_waiting: self.waiting.proposals(),
+            proposals_waiting: self.waiting.proposals() + self.forwarding.count(),
         }
     }
 
@@ -279,8 +304,8 @@ impl Request {
             Err(ProposeError::Stopped { reason, outcome })
         };
         match self {
-            Self::Propose(_, slot) => slot.answer(stopped()),
-            Self::ProposeMany(many) => {
+            Self::Propose(_, slot, _) => slot.answer(stopped()),
+            Self::ProposeMany(many, _) => {
                 for (_, slot) in many {
                     slot.answer(stopped());
                 }

@@ -63,6 +63,7 @@ mod error;
 mod event_loop;
 mod events;
 mod execute;
+mod forwarding;
 mod hand;
 mod initial_state;
 mod inputs;
@@ -70,6 +71,7 @@ mod launch;
 mod log_reader;
 mod log_writer;
 mod peers;
+mod propose;
 mod recover;
 mod request;
 mod snapshots;
@@ -83,28 +85,24 @@ pub use error::{
     TransferLeadershipError,
 };
 pub use events::{EventStream, NodeEvent};
+pub use propose::ProposeOptions;
 pub use status::{Counters, ReadMode, Status};
 pub use waiting::Applied;
 
 use std::fmt;
 use std::sync::Arc;
-use std::time::Duration;
 
-use bytes::Bytes;
 use tokio::sync::{broadcast, mpsc, oneshot, watch};
 
 use self::clock::Clock;
 use self::request::{ProposalGate, Request};
-use self::waiting::{ProposeResult, Slot};
 use crate::change::MembershipChange;
 use crate::consensus::{Standing, To};
-use crate::entry::Sealed;
 use crate::hard_state::Identity;
 use crate::id::{LogId, LogIndex, NodeId};
 use crate::snapshot::SnapshotMeta;
 use crate::state_machine::StateMachine;
 use crate::store::{SnapshotRead, SnapshotStore, StoreError, Stores};
-use crate::time::Timestamp;
 use crate::transport::Transport;
 
 /// A handle to a running node. Clone it freely: the node runs until [`Node::shutdown`], or until
@@ -165,56 +163,6 @@ impl Node {
     /// Where the transport listens, if anywhere: with the port that the system chose.
     pub fn local_address(&self) -> Option<&str> {
         self.shared.address.as_deref()
-    }
-
-    /// Replicates a command, and returns the response of this node's state machine once it is
-    /// committed and applied. Only a leader takes commands.
-    ///
-    /// Waits as long as the command may still commit; see [`Node::propose_within`]. If the future
-    /// is dropped, the command may be applied or not.
-    ///
-    /// # Errors
-    /// [`ProposeError`], whose [outcome](ProposeError::outcome) says whether the command may have
-    /// been applied all the same.
-    pub async fn propose(&self, command: impl Into<Bytes>) -> Result<Applied, ProposeError> {
-        self.propose_until(command.into(), None).await
-    }
-
-    /// As [`Node::propose`], but waits at most for `deadline` in all.
-    ///
-    /// # Errors
-    /// As [`Node::propose`], and [`ProposeError::TimedOut`]: its outcome is
-    /// [`Outcome::NeverApplied`] only if the command was surely never appended.
-    pub async fn propose_within(
-        &self,
-        command: impl Into<Bytes>,
-        deadline: Duration,
-    ) -> Result<Applied, ProposeError> {
-        let deadline = self.shared.clock.now() + deadline;
-        self.propose_until(command.into(), Some(deadline)).await
-    }
-
-    /// Replicates several commands with one hand-off, in order. There is one result for each; those
-    /// that are accepted stand in the log in the given order.
-    pub async fn propose_many(&self, commands: Vec<Bytes>) -> Vec<Result<Applied, ProposeError>> {
-        let mut batch = Vec::with_capacity(commands.len());
-        let admit = |command| match self.admit(command, None) {
-            Ok((sealed, slot, answer)) => {
-                batch.push((sealed, slot));
-                Ok(answer)
-            }
-            Err(error) => Err(error),
-        };
-        let admitted: Vec<_> = commands.into_iter().map(admit).collect();
-        let lost = self.send_proposals(Request::ProposeMany(batch));
-        let mut results = Vec::with_capacity(admitted.len());
-        for one in admitted {
-            results.push(match one {
-                Ok(answer) => self.answer(answer, lost).await,
-                Err(error) => Err(error),
-            });
-        }
-        results
     }
 
     /// Waits until this node's state machine may be read with the freshness of `mode`, and returns
@@ -353,53 +301,6 @@ impl Node {
     fn new(shared: Shared) -> Self {
         Self {
             shared: Arc::new(shared),
-        }
-    }
-
-    async fn propose_until(&self, command: Bytes, deadline: Option<Timestamp>) -> ProposeResult {
-        let (sealed, slot, answer) = self.admit(command, deadline)?;
-        let lost = self.send_proposals(Request::Propose(sealed, slot));
-        self.answer(answer, lost).await
-    }
-
-    /// Checks and seals a command, on the caller's thread.
-    fn admit(
-        &self,
-        command: Bytes,
-        deadline: Option<Timestamp>,
-    ) -> Result<(Sealed, Slot, oneshot::Receiver<ProposeResult>), ProposeError> {
-        let (bytes, bytes_max) = (command.len(), self.shared.entry_bytes_max);
-        if bytes > bytes_max {
-            return Err(ProposeError::TooLarge { bytes, bytes_max });
-        }
-        if !self.shared.gate.enter(bytes) {
-            return Err(ProposeError::Overloaded);
-        }
-        let (reply, answer) = oneshot::channel();
-        Ok((Sealed::command(command), Slot { reply, deadline }, answer))
-    }
-
-    /// Sends proposals, and returns what has become of them if no answer comes. Where they cannot be
-    /// sent, their slots are dropped here, so that no answer is waited for.
-    fn send_proposals(&self, request: Request) -> Outcome {
-        match self.shared.requests.send(request) {
-            Ok(()) => Outcome::Unknown,
-            Err(_) => Outcome::NeverApplied,
-        }
-    }
-
-    /// Waits for a proposal's answer. `lost` is the outcome if there will be none.
-    async fn answer(
-        &self,
-        answer: oneshot::Receiver<ProposeResult>,
-        lost: Outcome,
-    ) -> ProposeResult {
-        match answer.await {
-            Ok(result) => result,
-            Err(_) => Err(ProposeError::Stopped {
-                reason: self.stopped().await,
-                outcome: lost,
-            }),
         }
     }
 

@@ -10,15 +10,15 @@ use super::status::ReadMode;
 use super::status::Status;
 use super::waiting::{ReadResult, Slot};
 use crate::change::MembershipChange;
-use crate::consensus::To;
+use crate::consensus::{Conditions, To};
 use crate::entry::Sealed;
 use crate::snapshot::SnapshotMeta;
 
 /// One call of a handle.
 #[derive(Debug)]
 pub(super) enum Request {
-    Propose(Sealed, Slot),
-    ProposeMany(Vec<(Sealed, Slot)>),
+    Propose(Sealed, Slot, Conditions),
+    ProposeMany(Vec<(Sealed, Slot)>, Conditions),
     Read(ReadMode, oneshot::Sender<ReadResult>),
     Status(oneshot::Sender<Box<Status>>),
     Snapshot(oneshot::Sender<Result<SnapshotMeta, SnapshotError>>),

@@ -141,7 +141,7 @@ impl SnapshotWorker {
 
     fn restore(&self, mut applier: Box<Applier>, meta: &SnapshotMeta) -> Completion {
         match applier.restore(meta) {
-            Ok(index) => Completion::Restored(applier, index),
+            Ok(last) => Completion::Restored(applier, last),
             Err(reason) => Completion::Failed(reason),
         }
     }

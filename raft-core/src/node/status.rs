@@ -40,6 +40,8 @@ pub struct Counters {
     pub proposals_accepted: u64,
     /// Proposals that were refused.
     pub proposals_refused: u64,
+    /// Proposals that were sent on to the leader.
+    pub proposals_forwarded: u64,
 }
 
 /// How fresh a read must be.

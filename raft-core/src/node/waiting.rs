@@ -84,6 +84,12 @@ impl Waiting {
         }
     }
 
+    /// The next `count` of the proposed ones go another way.
+    pub(super) fn take_proposed(&mut self, count: usize) -> impl Iterator<Item = Slot> {
+        let count = count.min(self.proposed.len());
+        self.proposed.drain(..count)
+    }
+
     /// The state machine is given everything through `index`: it will answer, or the node stops.
     pub(super) fn applying(&mut self, index: LogIndex) {
         self.applying = self.applying.max(index);

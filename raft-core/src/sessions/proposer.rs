@@ -6,7 +6,7 @@ use std::time::Duration;
 use ::bytes::Bytes;
 
 use crate::consensus::RoleName;
-use crate::node::{Applied, Node, Outcome, ProposeError, StopReason};
+use crate::node::{Applied, Node, Outcome, ProposeError, ProposeOptions, StopReason};
 
 /// Something that takes commands to the group's leader: a node, several nodes of one process, or
 /// a client of the program's own that talks to nodes elsewhere.
@@ -28,10 +28,11 @@ pub trait Proposer: Send + Sync {
     }
 }
 
-/// The node's own leadership comes and goes; while it does not lead, commands wait.
+/// Whichever node leads: where this one does not, it sends commands on.
 impl Proposer for Node {
     async fn propose(&self, command: Bytes, within: Duration) -> Result<Applied, ProposeError> {
-        self.propose_within(command, within).await
+        let options = ProposeOptions::new().deadline(within).forward();
+        self.propose_with(command, options).await
     }
 
     fn is_gone(&self) -> bool {

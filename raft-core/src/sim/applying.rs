@@ -37,6 +37,7 @@ impl Cluster {
         let applied = node.machine.applied();
         for entry in entries {
             self.futures.applied(id, entry.index());
+            self.answer_forwarded(id, entry)?;
         }
         let responses = match &mut self.subject {
             Some(subject) => subject.apply(id, entries)?,
@@ -74,6 +75,7 @@ impl Cluster {
         }
         self.checks
             .state_is(id, node.machine.applied(), node.machine.hash)?;
+        self.forget_placed(id, meta.id());
         self.step(id, Event::Applied(meta.id().index))
     }
 

@@ -17,6 +17,10 @@ pub(super) struct Clients {
     reads: u64,
     /// The greatest index that any client was told of, and when that changed.
     told: Vec<(Timestamp, LogIndex)>,
+    /// What each client has written last.
+    pub(super) written: BTreeMap<u64, u64>,
+    /// The client whose write is being proposed, until somebody has it.
+    pub(super) proposing: Option<u64>,
     /// Operations under way.
     pub(super) waiting: BTreeMap<u64, Operation>,
 }
@@ -95,6 +99,8 @@ impl Clients {
             values: 0,
             reads: 0,
             told: Vec::new(),
+            written: BTreeMap::new(),
+            proposing: None,
             waiting: BTreeMap::new(),
         }
     }

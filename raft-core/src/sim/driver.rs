@@ -18,9 +18,9 @@ use crate::consensus::{
     Effect, Effects, Event, Nonsense, Raft, RoleName, Setup, TransferError, Write,
 };
 use crate::entry::Entry;
-use crate::id::{GroupId, Incarnation, LogIndex, NodeId, Term};
+use crate::id::{GroupId, Incarnation, LogId, LogIndex, NodeId, Term};
 use crate::membership::Membership;
-use crate::message::{Body, Message};
+use crate::message::{Body, ForwardId, Message};
 use crate::time::Timestamp;
 
 /// One node: its core while it lives, and its disk, which outlives it.
@@ -35,6 +35,9 @@ pub(super) struct SimNode {
     pub(super) held: Vec<Happening>,
     /// Which client's write became which entry.
     pub(super) writes: BTreeMap<LogIndex, (Term, u64)>,
+    /// Which client's write went to the leader, and where in the log the leader has put it.
+    pub(super) forwarded: BTreeMap<ForwardId, u64>,
+    pub(super) placed: BTreeMap<LogId, u64>,
     /// Snapshots that the machine is still to be restored from.
     pub(super) restores: usize,
     /// What the checkers remember of this life.
@@ -59,6 +62,8 @@ impl SimNode {
             paused_until: Timestamp::ZERO,
             held: Vec::new(),
             writes: BTreeMap::new(),
+            forwarded: BTreeMap::new(),
+            placed: BTreeMap::new(),
             restores: 0,
             watched: Watched::default(),
             clock: Clock::new(chance.below(1 << 40), drift),
@@ -163,6 +168,8 @@ impl Cluster {
         let was_paused = node.paused_until > self.now;
         let was_restoring = node.restores > 0;
         node.writes.clear();
+        node.forwarded.clear();
+        node.placed.clear();
         node.paused_until = Timestamp::ZERO;
         self.release_held(id);
         // A closed connection is a hint, and not every crash gives it.
@@ -297,11 +304,11 @@ impl Cluster {
             // Proposals are answered where they were made; see the clients.
             Effect::Accepted { .. } | Effect::Refused { .. } => Ok(()),
             Effect::ReadReady { reads, index } => self.reads_ready(id, &reads, index),
-            Effect::ReadFailed { reads, .. } => {
-                self.reads_failed(id, &reads);
-                Ok(())
-            }
-            told @ (Effect::LeadershipLost { .. }
+            told @ (Effect::ReadFailed { .. }
+            | Effect::Forwarded { .. }
+            | Effect::ForwardAnswered { .. }
+            | Effect::ForwardLost { .. }
+            | Effect::LeadershipLost { .. }
             | Effect::StatusChanged(_)
             | Effect::MembershipChanged { .. }
             | Effect::ChangeAnswered(_)
@@ -340,6 +347,10 @@ impl Cluster {
     /// What a node tells: counted, and sometimes the moment for a fault.
     fn hear(&mut self, id: NodeId, told: &Effect) {
         match told {
+            Effect::ReadFailed { reads, .. } => self.reads_failed(id, reads),
+            Effect::Forwarded { .. }
+            | Effect::ForwardAnswered { .. }
+            | Effect::ForwardLost { .. } => self.hear_of_forwards(id, told),
             Effect::LeadershipLost { .. } => {
                 self.count("leaders deposed");
                 self.forget_writes(id);

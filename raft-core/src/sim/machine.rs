@@ -89,7 +89,7 @@ impl Command {
         bytes.into()
     }
 
-    fn decode(bytes: &[u8]) -> Option<Self> {
+    pub(super) fn decode(bytes: &[u8]) -> Option<Self> {
         let (key, rest) = bytes.split_first()?;
         Some(Self {
             key: *key,

@@ -18,6 +18,7 @@ mod damage;
 mod disk;
 mod driver;
 mod faults;
+mod forwarded;
 mod happen;
 mod hardware;
 mod machine;

@@ -23,6 +23,7 @@ impl Cluster {
             if is_write && waited > 20 * self.plan.config.election_timeout {
                 if let Some(node) = self.nodes.get_mut(&operation.node) {
                     node.writes.retain(|_, (_, writer)| *writer != client);
+                    node.placed.retain(|_, writer| *writer != client);
                 }
                 self.finish(client, End::GivenUp);
             }
@@ -41,6 +42,8 @@ impl Cluster {
         }
         if self.subject.is_some() {
             self.own_turn(client, node)
+        } else if is_write && !self.leads(node) && self.clients.chance.coin() {
+            self.begin_forward(client, node)
         } else if is_write {
             let command = self.clients.command();
             let padding = usize::try_from(self.clients.chance.below(100)).unwrap_or(0);

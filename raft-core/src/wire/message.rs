@@ -6,9 +6,9 @@ use serde::{Deserialize, Serialize};
 
 use super::frame::{Frame, FrameError, FrameKind};
 use super::out::{OutBuffer, Tail};
-use crate::entry::{self, Entry};
+use crate::entry::{self, Entry, Sealed};
 use crate::id::{Incarnation, LogId, LogIndex, NodeId, Term};
-use crate::message::{Body, Message, ReadId, Round};
+use crate::message::{Body, ForwardId, Message, ReadId, Rejection, Round};
 
 /// The control part of a message. The group is in the frame's header, the entries in its tail.
 #[derive(Serialize, Deserialize)]
@@ -21,7 +21,7 @@ struct Control {
 }
 
 /// [`Body`] without entries. The order of the variants is part of the format: add at the end.
-#[derive(Clone, Copy, Serialize, Deserialize)]
+#[derive(Clone, Serialize, Deserialize)]
 enum ControlBody {
     PreVote {
         last: LogId,
@@ -68,6 +68,17 @@ enum ControlBody {
         read: u64,
         index: Option<LogIndex>,
     },
+    Propose {
+        forward: u64,
+        /// Length and checksum of each; the tail holds their bytes.
+        commands: Vec<(u32, u32)>,
+    },
+    ProposeReply {
+        forward: u64,
+        first: LogIndex,
+        count: u32,
+        refused: Option<Rejection>,
+    },
 }
 
 impl OutBuffer {
@@ -85,6 +96,7 @@ impl OutBuffer {
         };
         let tail = match &message.body {
             Body::Append { entries, .. } => Tail::Entries(entries),
+            Body::Propose { commands, .. } => Tail::Commands(commands),
             _ => Tail::Nothing,
         };
         let kind = (FrameKind::Message, message.group);
@@ -111,9 +123,13 @@ impl Frame {
                 entries: split_entries(&self.tail(), entries as usize)?,
                 commit,
             },
+            ControlBody::Propose { forward, commands } => Body::Propose {
+                forward: ForwardId(forward),
+                commands: split_commands(&self.tail(), &commands)?,
+            },
             other => {
                 self.expect_no_tail()?;
-                plain_body(other)
+                plain_body(&other)
             }
         };
         Ok(Message {
@@ -148,6 +164,31 @@ fn split_entries(tail: &Bytes, count: usize) -> Result<Vec<Entry>, FrameError> {
             need: tail.len() - left,
         }),
     }
+}
+
+/// Cuts the commands out of the tail, which they must fill.
+fn split_commands(tail: &Bytes, parts: &[(u32, u32)]) -> Result<Vec<Sealed>, FrameError> {
+    let need = parts.iter().map(|(length, _)| *length as usize).sum();
+    if need != tail.len() {
+        let have = tail.len();
+        return Err(FrameError::Tail { have, need });
+    }
+    let mut rest = tail.clone();
+    let mut commands = Vec::with_capacity(parts.len());
+    for (length, expected) in parts {
+        let bytes = rest.split_to(*length as usize);
+        let command = Sealed::from_parts(bytes, *expected);
+        let expected = *expected;
+        commands.push(command.map_err(|found| FrameError::Damaged { found, expected })?);
+    }
+    Ok(commands)
+}
+
+/// What the control part says of a command. One of 4 GiB does not fit into a tail, which the frame's
+/// own bound refuses.
+fn part(command: &Sealed) -> (u32, u32) {
+    let length = u32::try_from(command.len()).unwrap_or(u32::MAX);
+    (length, command.check())
 }
 
 fn control_body(body: &Body) -> ControlBody {
@@ -186,11 +227,29 @@ fn control_body(body: &Body) -> ControlBody {
             read: read.0,
             index,
         },
+        Body::Propose {
+            forward,
+            ref commands,
+        } => ControlBody::Propose {
+            forward: forward.0,
+            commands: commands.iter().map(part).collect(),
+        },
+        Body::ProposeReply {
+            forward,
+            first,
+            count,
+            refused,
+        } => ControlBody::ProposeReply {
+            forward: forward.0,
+            first,
+            count,
+            refused,
+        },
     }
 }
 
-fn plain_body(body: ControlBody) -> Body {
-    match body {
+fn plain_body(body: &ControlBody) -> Body {
+    match *body {
         ControlBody::PreVote { last } => Body::PreVote { last },
         ControlBody::PreVoteReply { granted } => Body::PreVoteReply { granted },
         ControlBody::Vote { last, transfer } => Body::Vote { last, transfer },
@@ -221,6 +280,21 @@ fn plain_body(body: ControlBody) -> Body {
         ControlBody::ReadIndexReply { read, index } => Body::ReadIndexReply {
             read: ReadId(read),
             index,
+        },
+        ControlBody::Propose { forward, .. } => Body::Propose {
+            forward: ForwardId(forward),
+            commands: Vec::new(),
+        },
+        ControlBody::ProposeReply {
+            forward,
+            first,
+            count,
+            refused,
+        } => Body::ProposeReply {
+            forward: ForwardId(forward),
+            first,
+            count,
+            refused,
         },
     }
 }

@@ -8,7 +8,7 @@ use serde::Serialize;
 
 use super::frame::{self, FRAME_HEADER_BYTES, FrameError, FrameKind};
 use crate::codec;
-use crate::entry::Entry;
+use crate::entry::{Entry, Sealed};
 use crate::id::GroupId;
 
 /// A payload up to this size is copied behind its header; a larger one becomes a piece of its own
@@ -29,6 +29,7 @@ pub struct OutBuffer {
 pub(super) enum Tail<'a> {
     Nothing,
     Entries(&'a [Entry]),
+    Commands(&'a [Sealed]),
     Raw(Bytes),
 }
 
@@ -83,6 +84,11 @@ impl OutBuffer {
         match tail {
             Tail::Nothing => {}
             Tail::Raw(bytes) => self.put_bytes(bytes),
+            Tail::Commands(commands) => {
+                for command in *commands {
+                    self.put_bytes(&command.shared_bytes());
+                }
+            }
             Tail::Entries(entries) => {
                 for entry in *entries {
                     self.open.extend_from_slice(&entry.header());
@@ -112,6 +118,7 @@ impl Tail<'_> {
             Self::Nothing => 0,
             Self::Raw(bytes) => bytes.len(),
             Self::Entries(entries) => entries.iter().map(Entry::record_bytes).sum(),
+            Self::Commands(commands) => commands.iter().map(Sealed::len).sum(),
         }
     }
 }

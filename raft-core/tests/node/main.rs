@@ -12,6 +12,8 @@ mod events;
 #[cfg(test)]
 mod failures;
 #[cfg(test)]
+mod forwarding;
+#[cfg(test)]
 mod limits;
 #[cfg(test)]
 mod membership;

@@ -59,7 +59,9 @@ impl Checks {
             | Body::HeartbeatReply { .. }
             | Body::TimeoutNow
             | Body::ReadIndex { .. }
-            | Body::ReadIndexReply { .. } => {}
+            | Body::ReadIndexReply { .. }
+            | Body::Propose { .. }
+            | Body::ProposeReply { .. } => {}
         }
     }
 

@@ -71,7 +71,7 @@ impl Cluster {
 
     fn step_once(&mut self, node: NodeId, event: Event) {
         let mut proposed = match &event {
-            Event::Proposed(commands) => commands.len(),
+            Event::Proposed(commands) | Event::ProposedUnder(_, commands) => commands.len(),
             _ => 0,
         };
         let mut effects = Effects::new();
@@ -116,10 +116,10 @@ impl Cluster {
             Effect::Accepted { term, indexes } => {
                 self.see(format!("{node}: accepts {}", print::range(&indexes, term)));
             }
-            Effect::Refused { count, reason } => {
-                let reason = print::refusal(&reason);
-                self.see(format!("{node}: refuses {count}: {reason}"));
-            }
+            Effect::Refused { count, reason } => self.see(print::refused(node, count, &reason)),
+            told @ (Effect::Forwarded { .. }
+            | Effect::ForwardAnswered { .. }
+            | Effect::ForwardLost { .. }) => self.see(print::forwarded(node, &told)),
             Effect::ReadReady { reads, index } => {
                 let reads = print::reads(&reads);
                 let applied = self.members[&node].machine.last.id.index;
@@ -130,8 +130,7 @@ impl Cluster {
                 self.see(format!("{node}: reads {reads} may be served at {index}"));
             }
             Effect::ReadFailed { reads, reason } => {
-                let (reads, reason) = (print::reads(&reads), print::refusal(&reason));
-                self.see(format!("{node}: reads {reads} fail: {reason}"));
+                self.see(print::reads_failed(node, &reads, &reason));
             }
             Effect::LeadershipLost { term } => {
                 self.see(format!("{node}: no longer leads term {term}"));
@@ -459,7 +458,7 @@ fn answered(effect: &Effect) -> usize {
         Effect::Accepted { indexes, .. } => {
             usize::try_from(indexes.end.distance_from(indexes.start)).unwrap_or(usize::MAX)
         }
-        Effect::Refused { count, .. } => *count,
+        Effect::Refused { count, .. } | Effect::Forwarded { count, .. } => *count,
         _ => 0,
     }
 }

@@ -8,7 +8,7 @@
 //! | `nodes 1..3 [lives=unknown] [priority=1:50,2:0] [disk=instant] [machine=slow\|durable] [reader=slow] [snapshots=fail] [FIELD=NUMBER]` | begins a new world: creates the group and starts it, by default as if each had met the others; fields are those of the configuration |
 //! | `load 1 terms=1,1,4 [term=5] [vote=2]` | starts node 1 anew on a log with entries of these terms, or on an empty disk (`terms=none`) |
 //! | `campaign 1`, `elect 1` | asks node 1 for an election; and lets it win |
-//! | `propose 1 a b` | proposes commands at node 1 |
+//! | `propose 1 a b [by=leader] [term=2]` | proposes commands at node 1, which sends them on to its leader; only in term 2 |
 //! | `change 1 voter=4 learner=5 promote=4 demote=2 remove=3 [since=1.1]`, `change 1 abort` | asks node 1 to change the membership |
 //! | `change 1 readdress=2`, `change 1 priority=2:50` | node 2 is reached at another address from now on, or has another priority |
 //! | `transfer 1 [to=2]` | asks node 1 to hand leadership over, to the best without a target |
@@ -42,7 +42,7 @@ use std::time::Duration;
 use raft_core::HardState;
 use raft_core::change::MembershipChange;
 use raft_core::config::Config;
-use raft_core::consensus::{Event, To};
+use raft_core::consensus::{Conditions, Event, To};
 use raft_core::entry::Sealed;
 use raft_core::id::{LogId, LogIndex, NodeId, Term};
 use raft_core::membership::{Membership, Priority};
@@ -281,7 +281,13 @@ impl Teller {
     fn propose(&mut self, command: &Command<'_>) {
         let commands = command.words.iter().skip(1);
         let sealed = commands.map(|word| Sealed::command(word.as_bytes().to_vec()));
-        let event = Event::Proposed(sealed.collect());
+        let forward = command.value("by") == Some("leader");
+        let expected_term = command.number("term").map(Term::new);
+        let conditions = Conditions {
+            expected_term,
+            forward,
+        };
+        let event = Event::ProposedUnder(conditions, sealed.collect());
         self.cluster.step(command.node(), event);
     }
 

@@ -1,8 +1,8 @@
 //! How the stories show what happens.
 
 use raft_core::consensus::{
-    ChangeRefusal, IndexRange, Nonsense, PeerStatus, RaftStatus, Refusal, Standing, TransferError,
-    Write,
+    ChangeRefusal, Effect, IndexRange, Nonsense, PeerStatus, RaftStatus, Refusal, Standing,
+    TransferError, Write,
 };
 use raft_core::entry::Entry;
 use raft_core::id::{Incarnation, LogId, NodeId, Term};
@@ -105,7 +105,56 @@ fn body(message: &Message) -> String {
             Some(index) => format!(" index={index}"),
             None => " refused".to_owned(),
         },
+        Body::Propose {
+            forward: _,
+            commands,
+        } => format!(" commands={}", commands.len()),
+        Body::ProposeReply {
+            forward: _,
+            first,
+            count,
+            refused,
+        } => {
+            let refused = refused.map(|reason| format!(" refused={reason:?}"));
+            let refused = refused.unwrap_or_default();
+            match count {
+                0 => refused,
+                _ => format!(" first={first} count={count}{refused}"),
+            }
+        }
     }
+}
+
+/// What became of proposals that a node sends on. Their number is chance, and means nothing to a
+/// reader.
+pub(crate) fn forwarded(node: NodeId, told: &Effect) -> String {
+    match told {
+        Effect::Forwarded { count, .. } => format!("{node}: forwards {count}"),
+        Effect::ForwardAnswered {
+            term,
+            indexes,
+            refused,
+            ..
+        } => forward_answer(node, indexes, *term, refused.as_ref()),
+        _ => format!("{node}: nobody knows of what it has forwarded"),
+    }
+}
+
+fn forward_answer(
+    node: NodeId,
+    indexes: &IndexRange,
+    term: Term,
+    refused: Option<&Refusal>,
+) -> String {
+    let taken = match indexes.start == indexes.end {
+        true => "nothing".to_owned(),
+        false => range(indexes, term),
+    };
+    let rest = refused.map(|reason| format!(", and not the rest: {}", refusal(reason)));
+    format!(
+        "{node}: what it has forwarded became {taken}{}",
+        rest.unwrap_or_default()
+    )
 }
 
 /// Entries as `index.term`, as the thesis draws them.
@@ -143,6 +192,11 @@ pub(crate) fn range(indexes: &IndexRange, term: Term) -> String {
 pub(crate) fn reads(reads: &[ReadId]) -> String {
     let reads: Vec<String> = reads.iter().map(|read| read.0.to_string()).collect();
     reads.join(",")
+}
+
+pub(crate) fn reads_failed(node: NodeId, failed: &[ReadId], reason: &Refusal) -> String {
+    let (failed, reason) = (reads(failed), refusal(reason));
+    format!("{node}: reads {failed} fail: {reason}")
 }
 
 /// Entries with what they carry.
@@ -303,6 +357,11 @@ pub(crate) fn nonsense(nonsense: &Nonsense) -> String {
     }
 }
 
+/// So many proposals were refused.
+pub(crate) fn refused(node: NodeId, count: usize, reason: &Refusal) -> String {
+    format!("{node}: refuses {count}: {}", refusal(reason))
+}
+
 /// Why something was refused.
 pub(crate) fn refusal(reason: &Refusal) -> String {
     match reason {
@@ -314,6 +373,9 @@ pub(crate) fn refusal(reason: &Refusal) -> String {
         }
         Refusal::Transferring(to) => format!("leadership is being handed over to {to}"),
         Refusal::TimedOut => "timed out".to_owned(),
+        Refusal::TermChanged { expected, current } => {
+            format!("it is term {current}, not {expected}")
+        }
         Refusal::TooStale { lag, behind } => match behind {
             Some(behind) => format!("{behind:?} behind, at most {lag:?} is asked for"),
             None => format!("nobody knows how far behind, at most {lag:?} is asked for"),

@@ -104,6 +104,21 @@ stories! {
         one_entry_passes_every_limit
     }
 
+    proposals {
+        a_deposed_leader_does_not_deny_what_it_has_taken
+        a_follower_sends_proposals_to_its_leader
+        a_full_leader_takes_the_first_of_what_is_forwarded
+        a_late_answer_of_a_forward_is_still_true
+        a_learner_sends_proposals_to_its_leader
+        a_lost_forward_leaves_the_outcome_unknown
+        a_repeated_forward_is_appended_once
+        a_restarted_leader_does_not_deny_what_it_may_have_taken
+        an_expected_term_binds_a_proposal
+        forwards_travel_in_bounded_messages
+        who_leads_no_more_does_not_send_on_what_it_is_sent
+        without_a_leader_nothing_is_forwarded
+    }
+
     commit {
         a_commit_travels_with_the_next_message
         a_committed_entry_is_never_replaced

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use super::{Held, broken};
 use crate::id::{LogIndex, NodeId, Term};
-use crate::message::ReadId;
+use crate::message::{ForwardId, ReadId};
 use crate::time::Timestamp;
 
 /// What is asked of the nodes.
@@ -20,6 +20,8 @@ pub(in crate::sim) struct Futures(BTreeMap<(NodeId, Asked), Timestamp>);
 pub(in crate::sim) enum Asked {
     /// A proposal that was taken as this entry.
     Proposal(LogIndex, Term),
+    /// A proposal that was sent on, until the leader's word or its loss.
+    Forward(ForwardId),
     /// A read.
     Read(ReadId),
     /// A transfer of leadership; one at a time.
@@ -96,11 +98,14 @@ mod tests {
             futures.ask(NODE, asked(index), Timestamp::ZERO);
         }
         futures.ask(NODE, Asked::Read(ReadId(1)), Timestamp::ZERO);
+        futures.ask(NODE, Asked::Forward(ForwardId(1)), Timestamp::ZERO);
         assert!(is_late(&futures));
         futures.applied(NODE, LogIndex::new(1));
         futures.deposed(NODE);
         assert!(is_late(&futures), "the read");
         futures.answer(NODE, Asked::Read(ReadId(1)));
+        assert!(is_late(&futures), "what was sent on");
+        futures.answer(NODE, Asked::Forward(ForwardId(1)));
         assert!(!is_late(&futures));
     }
 

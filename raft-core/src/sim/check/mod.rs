@@ -2,6 +2,7 @@
 //!
 //! Each costs a little an event, never a walk over the cluster's history.
 
+mod at_most_once;
 mod belief;
 mod bounds;
 mod candidacy;
@@ -48,6 +49,10 @@ pub(super) struct Checks {
     progress: VecDeque<(Timestamp, LogIndex)>,
     /// The state machine's hash after each applied index.
     states: BTreeMap<LogIndex, u32>,
+    /// Where each value was written.
+    written: BTreeMap<u64, LogIndex>,
+    /// Values that clients were told are in no log.
+    refused: BTreeSet<u64>,
     /// The greatest index that any client was told of.
     completed: LogIndex,
 }

@@ -35,7 +35,9 @@ impl Checks {
             | Body::HeartbeatReply { .. }
             | Body::TimeoutNow
             | Body::ReadIndex { .. }
-            | Body::ReadIndexReply { .. } => true,
+            | Body::ReadIndexReply { .. }
+            | Body::Propose { .. }
+            | Body::ProposeReply { .. } => true,
         };
         if is_backed {
             return Ok(());

@@ -208,7 +208,11 @@ impl fmt::Display for Brief<'_> {
                 write!(f, ": round {}, verified {verified}", round.0)
             }
             Body::SnapshotInstalled { through } => write!(f, ": through {through}"),
-            Body::TimeoutNow | Body::ReadIndex { .. } | Body::ReadIndexReply { .. } => Ok(()),
+            Body::TimeoutNow
+            | Body::ReadIndex { .. }
+            | Body::ReadIndexReply { .. }
+            | Body::Propose { .. }
+            | Body::ProposeReply { .. } => Ok(()),
         }
     }
 }

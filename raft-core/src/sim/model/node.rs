@@ -322,6 +322,9 @@ impl Turn {
             // Nobody waits for an answer, or for news.
             Effect::Accepted { .. }
             | Effect::Refused { .. }
+            | Effect::Forwarded { .. }
+            | Effect::ForwardAnswered { .. }
+            | Effect::ForwardLost { .. }
             | Effect::ReadReady { .. }
             | Effect::ReadFailed { .. }
             | Effect::LeadershipLost { .. }
