@@ -66,10 +66,13 @@ pub enum ProposeError {
         to: NodeId,
     },
     /// Too much is waiting already. Propose again, later.
-    #[error("the node is overloaded: too many proposals wait")]
+    #[error("the node is overloaded: too many proposals wait; propose again a little later")]
     Overloaded,
     /// The command is larger than [`crate::config::Config::entry_bytes_max`].
-    #[error("the command has {bytes} bytes, the limit is {bytes_max}")]
+    #[error(
+        "the command has {bytes} bytes, the limit is {bytes_max}: split it, or raise entry_bytes_max on \
+         every node"
+    )]
     TooLarge {
         /// Bytes of the command.
         bytes: usize,
@@ -136,7 +139,7 @@ pub enum ReadError {
         leader: Option<NodeId>,
     },
     /// Too many reads wait already.
-    #[error("the node is overloaded: too many reads wait")]
+    #[error("the node is overloaded: too many reads wait; read again a little later")]
     Overloaded,
     /// The leader did not confirm the read in time.
     #[error("the read was not confirmed in time")]

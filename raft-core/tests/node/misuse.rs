@@ -1,11 +1,14 @@
 //! Calls that cannot be meant: each is refused, changes nothing, and says what to do instead.
 
+use std::time::Duration;
+
 use raft_core::change::MembershipChange;
+use raft_core::config::Config;
 use raft_core::consensus::To;
-use raft_core::id::ClusterId;
+use raft_core::id::{ClusterId, Term};
 use raft_core::membership::Membership;
 use raft_core::memory::Network;
-use raft_core::node::Node;
+use raft_core::node::{Node, ProposeOptions, ReadMode};
 
 use crate::support::{Book, Cluster, id, members, soon};
 
@@ -131,4 +134,44 @@ async fn a_bad_start_names_the_fix() {
     for (said, fix) in cases {
         assert!(said.contains(fix), "`{said}` does not say `{fix}`");
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_bad_proposal_or_read_names_the_fix() {
+    let mut config = Config::default();
+    config.entry_bytes_max = 100;
+    config.unapplied_bytes_max = 100;
+    let cluster = Cluster::start_with(3, config, Book::new).await;
+    let leader = cluster.leader().await;
+    cluster.write(leader, 0..1).await;
+    let node = cluster.node(leader);
+    let past = ProposeOptions::new().expected_term(Term::new(1));
+    let too_large = "split it, or raise entry_bytes_max";
+    let mut cases = Vec::new();
+    for options in [ProposeOptions::new(), ProposeOptions::new().forward()] {
+        let said = soon(node.propose_with("x".repeat(101), options)).await;
+        cases.push((said.unwrap_err().to_string(), too_large));
+    }
+    for options in [past, past.forward()] {
+        let said = soon(node.propose_with("x", options)).await;
+        cases.push((
+            said.unwrap_err().to_string(),
+            "look again at what it was decided by",
+        ));
+    }
+    let commands = vec!["x".repeat(60).into(), "y".repeat(60).into()];
+    let said = soon(node.propose_many(commands)).await;
+    cases.push((
+        said[1].as_ref().unwrap_err().to_string(),
+        "propose again a little later",
+    ));
+    let said = soon(node.read_barrier(ReadMode::Bounded {
+        lag: Duration::ZERO,
+    }))
+    .await;
+    cases.push((said.unwrap_err().to_string(), "ask for a linearizable one"));
+    for (said, fix) in cases {
+        assert!(said.contains(fix), "`{said}` does not say `{fix}`");
+    }
+    assert_eq!(cluster.book(leader).lines().len(), 2);
 }
