@@ -166,8 +166,8 @@ mutants! {
     FetchedNotCompared = 0 story "replication/entries_that_were_replaced_are_not_sent_from_the_disk",
         "entries that an earlier leadership asked for are sent";
     ProposalsUnlimited = 50, "proposals are taken whatever waits already";
-    ForwardTakenTwice = 50, "a leader appends a forwarded proposal each time that it arrives";
-    ForwardAnswersSwapped = 50, "an answer to one forwarded proposal is taken for another";
+    ForwardTakenTwice = 400, "a leader appends a forwarded proposal each time that it arrives";
+    ForwardAnswersSwapped = 4000, "an answer to one forwarded proposal is taken for another";
     ForwardAnswerOfAnyTerm = 400, "a forwarded proposal is answered by another entry at its index";
 }
 
