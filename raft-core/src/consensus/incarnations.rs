@@ -133,7 +133,9 @@ impl Leader {
     /// another to commit its first entry.
     pub(super) fn record_voters(&mut self, shared: &mut Shared, out: &mut Effects) {
         let is_unfounded = self.founds && shared.committed < self.first;
-        if !is_unfounded && !self.may_step(shared) {
+        // While the leadership is handed over, the log does not grow: its heir has all of it.
+        let may_record = shared.transfer.is_none() && self.may_step(shared);
+        if !is_unfounded && !may_record {
             return;
         }
         let step = shared.membership().recording(|node| {

@@ -143,7 +143,7 @@ mutants! {
     OversleptCampaigns = 50, "a node that overslept campaigns before it reads its messages";
     BoundedReadsIgnoreAge = 50, "a bounded read is served however old the state is";
     LeaseNotAskedOfLeader = 50, "a follower answers a lease read without its leader";
-    PriorityNeverDecays = 50, "a node never campaigns while another is wanted more";
+    PriorityNeverDecays = 400, "a node never campaigns while another is wanted more";
     FormerSelfCounts = 0 story "incarnations/a_wiped_voter_abstains",
         "a wiped node counts as its former self";
     UnrecordedVotesCount = 0 story "incarnations/an_unmet_member_elects_nobody",
