@@ -167,7 +167,7 @@ mutants! {
         "entries that an earlier leadership asked for are sent";
     ProposalsUnlimited = 50, "proposals are taken whatever waits already";
     ForwardTakenTwice = 400, "a leader appends a forwarded proposal each time that it arrives";
-    ForwardAnswersSwapped = 4000, "an answer to one forwarded proposal is taken for another";
+    ForwardAnswersSwapped = 400, "an answer to one forwarded proposal is taken for another";
     ForwardAnswerOfAnyTerm = 400, "a forwarded proposal is answered by another entry at its index";
 }
 
