@@ -108,9 +108,11 @@ impl Plan {
             think: millis(chance.between(1, 200)),
             clients: chance.between(1, 6),
             adversary: adversary.clone(),
-            mishaps: Mishaps::from_seed(seed, lease_reads),
+            mishaps: Mishaps::default(),
         };
         adversary.sharpen(&mut plan);
+        // Only now is it known whether leases trust the clocks.
+        plan.mishaps = Mishaps::from_seed(seed, plan.config.lease_reads);
         plan
     }
 
