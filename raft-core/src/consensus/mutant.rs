@@ -109,7 +109,7 @@ mutants! {
     ReadsBeforeApplied = 50, "a read is answered before the state machine is there";
     ReadsLostAtDeposition = 50, "reads wait for ever at a leader that was deposed";
     ForwardedReadsNotRetried = 50, "a forwarded read whose answer is lost waits for ever";
-    ReadAnswersSwapped = 50, "an answer to one forwarded read is taken for another";
+    ReadAnswersSwapped = 400, "an answer to one forwarded read is taken for another";
     SnapshotMovesBack = 0 story "snapshots/an_old_snapshot_does_not_bring_the_past_back",
         "an old snapshot replaces a newer state";
     SnapshotKeepsLog = 50, "a received snapshot leaves the old log in place";
@@ -121,7 +121,7 @@ mutants! {
     UnreadableSnapshotKept = 0 story "snapshots/a_leader_that_cannot_read_its_snapshot_hands_over",
         "a leader stays though it cannot read the snapshot that it owes";
     CampaignsWhileRestoring = 50, "a node campaigns before its snapshot is restored";
-    EntriesSkippedAfterFetch = 50, "entries read late from disk are applied wherever they belong";
+    EntriesSkippedAfterFetch = 400, "entries read late from disk are applied wherever they belong";
     MembershipOnCommit = 50, "a leader uses the membership before the one it appended";
     MembershipNotRolledBack = 50, "a truncated membership stays in force";
     TwoChangesAtOnce = 50, "a change begins before the last one is committed";

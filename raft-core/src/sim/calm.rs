@@ -24,6 +24,7 @@ impl Cluster {
         self.calm = members.unwrap_or_default();
         self.run_until(self.now + CALM_TIMEOUTS * timeout)?;
         self.calm.clear();
+        self.end_of_hand_over()?;
         self.is_still_led_by(office)?;
         let members: Vec<NodeId> = self.nodes.keys().copied().collect();
         for member in members {
@@ -31,7 +32,16 @@ impl Cluster {
             self.run_until(self.now + timeout / 2)?;
         }
         self.run_until(self.now + timeout)?;
+        self.end_of_hand_over()?;
         self.is_still_led_by(office)
+    }
+
+    /// One that is wanted less may be handing over just now: its heir is about to lead.
+    fn end_of_hand_over(&mut self) -> Result<(), Broken> {
+        if self.newest_office().is_some() {
+            return Ok(());
+        }
+        self.run_until(self.now + 2 * self.plan.config.election_timeout)
     }
 
     /// Who leads the newest term.
