@@ -17,6 +17,7 @@ impl Cluster {
         }
         let timeout = self.plan.config.election_timeout;
         self.run_until(self.now + 2 * timeout)?;
+        self.end_of_hand_over()?;
         let office = self.newest_office();
         let leader = office.and_then(|(_, leader)| self.nodes.get(&leader));
         let raft = leader.and_then(|leader| leader.raft.as_ref());
