@@ -58,6 +58,7 @@ pub mod store;
 pub mod time;
 pub mod transport;
 pub mod typed;
+pub mod units;
 pub mod wire;
 
 mod hard_state;

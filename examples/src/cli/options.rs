@@ -4,10 +4,11 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
+use raft_core::units::Period;
 
 use super::recover::RecoverOptions;
 use crate::client::Client;
-use crate::config::{Address, Period, ServerConfig};
+use crate::config::{Address, ServerConfig};
 use crate::demo::DemoOptions;
 use crate::failure::Failure;
 

@@ -2,17 +2,16 @@
 
 mod explain;
 mod fields;
-mod units;
 mod write;
 
 pub use fields::{Address, NodeName, StoreKind, TransportKind};
-pub use units::{Period, Size, UnitError};
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use raft_core::config::Config;
 use raft_core::membership::Membership;
+use raft_core::units::{Period, Size};
 use serde::Deserialize;
 
 use crate::failure::{Failure, OrFail};

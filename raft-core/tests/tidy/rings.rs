@@ -17,6 +17,7 @@ const WORDS: Ring = &[
     "message",
     "snapshot",
     "time",
+    "units",
 ];
 /// The pure protocol.
 const CORE: Ring = &["consensus"];

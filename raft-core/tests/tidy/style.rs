@@ -146,7 +146,7 @@ pub(crate) fn check_manifest(path: &str, text: &str) -> Vec<String> {
             let sibling = line.starts_with("raft-store-") || line.starts_with("raft-transport-");
             // What all transports share is no adapter itself.
             let shared =
-                path.starts_with("raft-transport-") && line.starts_with("raft-transport-stream.");
+                path.starts_with("raft-transport-") && line.starts_with("raft-transport-stream");
             adapter && sibling && !shared
         })
         .map(|line| format!("{path}:1: an adapter knows no other adapter: {line}"))
