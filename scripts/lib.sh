@@ -39,20 +39,35 @@ install_libclang() {
   fi
 }
 
-# RocksDB generates its Rust bindings with libclang. Nothing else here needs it, so it is looked for
-# only when some crate of the lock file is built on RocksDB.
-need_libclang() {
+# RocksDB is written in C++, and its Rust bindings are generated with libclang. Nothing else here needs
+# either, so they are looked for only when some crate of the lock file is built on RocksDB.
+need_rocksdb() {
   grep -q '^name = "librocksdb-sys"$' Cargo.lock || return 0
-  local wheel="$cache_directory/libclang/clang/native"
-  [ -e "$wheel" ] && export LIBCLANG_PATH="${LIBCLANG_PATH:-$wheel}"
-  if ! have_libclang; then
-    echo "installing libclang, which RocksDB's bindings need"
-    install_libclang || true
-    [ -e "$wheel" ] && export LIBCLANG_PATH="$wheel"
-    have_libclang || fail "libclang is missing: run 'apt-get install libclang-dev' and start again"
-  fi
+  need_cxx
+  need_libclang
   # The wheel has no headers of its own; with a packaged libclang the flag does no harm.
   export BINDGEN_EXTRA_CLANG_ARGS="${BINDGEN_EXTRA_CLANG_ARGS:--I$(cc -print-file-name=include)}"
+  # With a compiler cache, the second profile and the next clone cost a minute.
   command -v ccache >/dev/null && export CXX="${CXX:-ccache c++}"
   echo "RocksDB is built from source, once: about 20 minutes on 2 cores"
+}
+
+need_cxx() {
+  command -v c++ >/dev/null && return
+  if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
+    echo "installing a C++ compiler, which RocksDB needs"
+    { apt-get update -qq && apt-get install -y -qq --no-install-recommends g++; } || true
+  fi
+  command -v c++ >/dev/null ||
+    fail "a C++ compiler is missing: install one (Debian: apt-get install g++)"
+}
+
+need_libclang() {
+  local wheel="$cache_directory/libclang/clang/native"
+  [ -e "$wheel" ] && export LIBCLANG_PATH="${LIBCLANG_PATH:-$wheel}"
+  have_libclang && return
+  echo "installing libclang, which RocksDB's bindings need"
+  install_libclang || true
+  [ -e "$wheel" ] && export LIBCLANG_PATH="$wheel"
+  have_libclang || fail "libclang is missing: run 'apt-get install libclang-dev' and start again"
 }

@@ -6,7 +6,7 @@ cd "$(dirname "$0")/.."
 . scripts/lib.sh
 
 need_toolchain
-need_libclang
+need_rocksdb
 
 scope=(--workspace)
 for argument in "$@"; do
