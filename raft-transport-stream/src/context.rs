@@ -41,7 +41,7 @@ impl Context {
         stream: (Box<dyn ByteStream>, Proof),
         progress: &'a Progress,
     ) -> Connection<'a> {
-        let write_timeout = self.config.write_timeout();
+        let write_timeout = self.config.write_timeout.0;
         Connection::new(
             stream,
             HANDSHAKE_LIMITS,
@@ -63,14 +63,14 @@ impl Context {
             stream,
             local,
             proof,
-        } = match timeout(self.config.connect_timeout(), connect).await {
+        } = match timeout(self.config.connect_timeout.0, connect).await {
             Ok(established) => established?,
             Err(_) => return Err(LinkError::TimedOut("the dial")),
         };
         let advertised = self.advertised(local);
         let hello = Hello::new(self.local, peer, lane).reached_at(&advertised);
         let mut link = self.link((stream, proof), progress);
-        match handshake::dial(&mut link, &hello, self.config.handshake_timeout()).await {
+        match handshake::dial(&mut link, &hello, self.config.handshake_timeout.0).await {
             Ok(()) => {
                 self.counters.dialed.add(1);
                 tracing::debug!(node = %self.local.node, %peer, address, ?lane, "connected");

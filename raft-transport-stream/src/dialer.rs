@@ -31,7 +31,7 @@ const UNUSED_TICKS_MAX: u32 = 60;
 
 impl Dialer {
     pub(crate) fn new(context: Arc<Context>, peer: NodeId, lane: Lane, queue: Arc<Queue>) -> Self {
-        let pause = context.config.backoff_min();
+        let pause = context.config.backoff_min.0;
         Self {
             context,
             peer,
@@ -49,9 +49,9 @@ impl Dialer {
             let began = Instant::now();
             let address = self.queue.address();
             if let Err(error) = self.serve(&address).await {
-                if began.elapsed() > self.context.config.backoff_max() {
+                if began.elapsed() > self.context.config.backoff_max.0 {
                     // A connection that lasted deserves a quick successor.
-                    self.pause = self.context.config.backoff_min();
+                    self.pause = self.context.config.backoff_min.0;
                     self.trouble.clear();
                 }
                 self.report(&address.text, &error);
@@ -82,10 +82,10 @@ impl Dialer {
 
     /// Writes everything that waits in as few writes as possible; at rest, watches the other end.
     async fn write(&self, link: &mut Connection<'_>, version: u64) -> Result<(), LinkError> {
-        let keepalive = self.context.config.keepalive();
+        let keepalive = self.context.config.keepalive.0;
         let mut ticks = interval_at(Instant::now() + keepalive, keepalive);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let idle = link.progress.idle(self.context.config.idle_timeout());
+        let idle = link.progress.idle(self.context.config.idle_timeout.0);
         tokio::pin!(idle);
         let mut unused_ticks = 0;
         let mut batch = Vec::new();
@@ -159,7 +159,7 @@ impl Dialer {
     /// Pauses, longer each time; a changed address ends the pause.
     async fn back_off(&mut self, version: u64) {
         let pause = self.pause;
-        self.pause = (pause * 2).min(self.context.config.backoff_max());
+        self.pause = (pause * 2).min(self.context.config.backoff_max.0);
         // Both outcomes mean the same: try again.
         let _ = timeout(jittered(pause), self.queue.readdressed(version)).await;
     }

@@ -22,7 +22,7 @@
 //!
 //! **Snapshots.** Each travels on a stream of its own, in chunks with offset and checksum. A receiver
 //! that has part of it already, from a stream that broke or from before a restart, is sent the rest.
-//! They can be [slowed down](TransportConfig::snapshot_bytes_per_second), and only
+//! They can be [slowed down](TransportConfig::snapshot_rate), and only
 //! [so many](TransportConfig::snapshot_streams_max) are under way at once.
 //!
 //! **Tasks.** Everything runs as tasks on the runtime on which the node started the transport; only

@@ -82,7 +82,7 @@ impl Callers {
 
     /// What has to be done before the first frame can come.
     async fn establish(&self, caller: Caller) -> Result<(Box<dyn ByteStream>, Proof), LinkError> {
-        let within = self.context.config.handshake_timeout();
+        let within = self.context.config.handshake_timeout.0;
         match timeout(within, caller.established).await {
             Ok(established) => established
                 .map(|established| (established.stream, established.proof))
@@ -104,7 +104,7 @@ impl Callers {
         };
         let progress = Progress::default();
         let mut link = context.link(stream, &progress);
-        let within = context.config.handshake_timeout();
+        let within = context.config.handshake_timeout.0;
         let hello = match handshake::accept(&mut link, context.local, within).await {
             Ok(hello) => hello,
             Err(error) => {
@@ -123,7 +123,7 @@ impl Callers {
         let ended = tokio::select! {
             ended = self.listen(&mut link, &hello) => ended,
             _ = replaced => Err(LinkError::Replaced),
-            () = progress.idle(context.config.idle_timeout()) => {
+            () = progress.idle(context.config.idle_timeout.0) => {
                 Err(LinkError::TimedOut("a sign of life"))
             }
         };
@@ -136,7 +136,7 @@ impl Callers {
     async fn listen(&self, link: &mut Connection<'_>, hello: &Hello) -> Result<(), LinkError> {
         let config = &self.context.config;
         let tail_bytes_max = match hello.lane {
-            Lane::Bulk => config.frame_bytes_max,
+            Lane::Bulk => config.frame_bytes_max(),
             Lane::Snapshot => SNAPSHOT_CHUNK_BYTES_LIMIT,
             _ => 0,
         };

@@ -152,7 +152,7 @@ impl Sending<'_, '_> {
 
     /// Waits for what the receiver says next. It shows signs of life while it is busy.
     async fn answer(&mut self) -> Result<Answer, LinkError> {
-        let idle_timeout = self.context.config.idle_timeout();
+        let idle_timeout = self.context.config.idle_timeout.0;
         loop {
             let frame = timeout(idle_timeout, self.link.next_frame()).await;
             let frame = frame.map_err(|_| LinkError::TimedOut("the receiver's answer"))??;

@@ -35,7 +35,7 @@ pub struct TransportStats {
     pub dropped_full: u64,
     /// Messages dropped because the peer could not be reached, or the connection broke.
     pub dropped_unreachable: u64,
-    /// Messages dropped because they are over `frame_bytes_max`.
+    /// Messages dropped because they are over `frame_max`.
     pub dropped_too_large: u64,
     /// Snapshots that their receiver has durably.
     pub snapshots_sent: u64,

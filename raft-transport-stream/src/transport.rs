@@ -144,7 +144,7 @@ impl Transport for StreamTransport {
     }
 
     fn message_bytes_max(&self) -> Option<usize> {
-        Some(self.config.frame_bytes_max as usize)
+        Some(self.config.frame_max.in_memory())
     }
 
     fn local_address(&self) -> Option<String> {
@@ -163,12 +163,12 @@ impl Running {
         } else {
             Lane::Bulk
         };
-        if message.bytes() > config.frame_bytes_max as usize {
+        if message.bytes() > config.frame_max.in_memory() {
             context.counters.dropped_too_large.add(1);
             tracing::error!(
                 node = %context.local.node, peer = %to.id, bytes = message.bytes(),
-                frame_bytes_max = config.frame_bytes_max,
-                "dropped a message: raise frame_bytes_max, or these entries are never replicated"
+                frame_max = %config.frame_max,
+                "dropped a message: raise frame_max, or these entries are never replicated"
             );
             return;
         }
@@ -178,7 +178,8 @@ impl Running {
             return;
         };
         let queue = queues.entry((to.id, lane)).or_insert_with(|| {
-            let (messages_max, bytes_max) = (config.queue_messages_max, config.queue_bytes_max);
+            let (messages_max, bytes_max) =
+                (config.queue_messages_max, config.queue_max.in_memory());
             let queue = Arc::new(Queue::new(&address, messages_max, bytes_max));
             let dialer = Dialer::new(Arc::clone(context), to.id, lane, Arc::clone(&queue));
             context.tasks.spawn(dialer.run());

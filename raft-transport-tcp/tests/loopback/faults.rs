@@ -6,6 +6,7 @@ use bytes::Buf;
 use raft_core::id::NodeId;
 use raft_core::memory::MemoryStores;
 use raft_core::transport::{Inbox, Transport};
+use raft_core::units::Period;
 use raft_core::wire::{Hello, Lane, OutBuffer};
 use raft_transport_tcp::{TcpTransport, TransportConfig};
 use tokio::io::AsyncWriteExt;
@@ -13,9 +14,12 @@ use tokio::net::TcpStream;
 
 use crate::{End, Setup, identity};
 
+/// Long enough for one turn of the runtime.
+const SOON: Period = Period::from_millis(1);
+
 fn quick(config: &mut TransportConfig) {
-    config.keepalive_ms = 10;
-    config.idle_timeout_ms = 50;
+    config.keepalive = Period::from_millis(10);
+    config.idle_timeout = Period::from_millis(50);
 }
 
 #[tokio::test]
@@ -63,10 +67,10 @@ async fn an_address_in_use_is_named() {
 #[test]
 fn settings_that_contradict_each_other_are_refused() {
     let mut config = TransportConfig::default();
-    config.backoff_max_ms = 1;
+    config.backoff_max = Period::from_millis(1);
     let error = TcpTransport::bind_plaintext("127.0.0.1:0", config).unwrap_err();
     assert!(
-        error.to_string().starts_with("backoff_max_ms (1)"),
+        error.to_string().starts_with("backoff_max (1ms)"),
         "{error}"
     );
 }
@@ -170,7 +174,7 @@ async fn a_node_that_is_gone_ends_its_connections() {
 #[tokio::test]
 async fn hundreds_of_reconnects_leave_nothing_open() {
     let one = End::start_with(1, |config| {
-        (config.backoff_min_ms, config.backoff_max_ms) = (1, 1);
+        (config.backoff_min, config.backoff_max) = (SOON, SOON);
     });
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let peer = raft_core::membership::Peer {

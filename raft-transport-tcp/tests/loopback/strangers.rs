@@ -5,6 +5,7 @@ use std::io;
 use bytes::{Buf, BytesMut};
 use raft_core::id::{GroupId, NodeId};
 use raft_core::membership::Peer;
+use raft_core::units::{Period, Size};
 use raft_core::wire::{
     FRAME_HEADER_BYTES, Frame, FrameLimits, Hello, Lane, OutBuffer, Refusal, RefusalReason,
 };
@@ -193,7 +194,9 @@ async fn a_protocol_of_the_future_is_refused_by_name() {
 
 #[tokio::test]
 async fn a_caller_that_says_nothing_is_sent_away() {
-    let two = End::start_with(2, |config| config.handshake_timeout_ms = 20);
+    let two = End::start_with(2, |config| {
+        config.handshake_timeout = Period::from_millis(20)
+    });
     let mut raw = Raw::dial(&two).await;
     assert_eq!(raw.refusal().await.reason, RefusalReason::TimedOut);
     two.counts(|stats| stats.inbound_open == 0).await;
@@ -201,7 +204,7 @@ async fn a_caller_that_says_nothing_is_sent_away() {
 
 #[tokio::test]
 async fn a_frame_over_the_limit_is_refused_before_it_arrives() {
-    let two = End::start_with(2, |config| config.frame_bytes_max = 1_000);
+    let two = End::start_with(2, |config| config.frame_max = Size(1_000));
     let mut raw = Raw::introduced(&two, Lane::Bulk).await;
     let mut out = OutBuffer::new();
     out.put_message(&append(1, NodeId::new(2), 5_000)).unwrap();
