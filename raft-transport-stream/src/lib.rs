@@ -29,14 +29,18 @@
 //! the bytes of snapshots are read and written on threads that may block.
 
 mod callers;
+mod chance;
 mod config;
 mod connection;
 mod context;
 mod dialer;
+mod distrust;
 mod handshake;
 mod listener;
 mod pace;
 mod queue;
+mod renewal;
+mod seats;
 mod snapshot_receive;
 mod snapshot_send;
 mod stats;
@@ -45,6 +49,9 @@ mod tasks;
 mod transport;
 
 pub use config::TransportConfig;
+pub use distrust::Distrust;
+pub use renewal::Renewals;
 pub use stats::TransportStats;
 pub use streams::{ByteStream, Caller, Established, Pending, Proof, Streams};
+pub use tasks::Tasks;
 pub use transport::StreamTransport;

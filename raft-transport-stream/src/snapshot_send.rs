@@ -71,7 +71,15 @@ async fn stream(context: &Context, to: &Peer, snapshot: OutboundSnapshot) -> Res
         term: snapshot.term,
         confirmed: 0,
     };
-    let sent = match sending.run(snapshot).await {
+    let renewed = sending.link.renewals.clone().due();
+    let run = async {
+        tokio::select! {
+            sent = sending.run(snapshot) => sent,
+            // What has arrived counts: the next attempt goes on after it.
+            () = renewed => Err(LinkError::Renewed),
+        }
+    };
+    let sent = match run.await {
         // The connection may have ended because the receiver has said why already.
         Err(LinkError::Io(error)) => match sending.answer_at_hand().await {
             Ok(Some(Answer::Ended(ended))) => ended,

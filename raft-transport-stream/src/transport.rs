@@ -65,11 +65,13 @@ impl StreamTransport {
 
     /// What happened so far.
     pub fn stats(&self) -> TransportStats {
-        self.counters.snapshot()
+        let mut stats = self.counters.snapshot();
+        self.streams.count(&mut stats);
+        stats
     }
 
-    /// Waits until the transport was stopped and its last task has ended. At once if it was never
-    /// started.
+    /// Waits until the transport was stopped, its last task has ended, and its address is free. At
+    /// once if it was never started.
     pub async fn ended(&self) {
         let tasks = match &*self.state() {
             State::New | State::Stopped(None) => return,
@@ -77,6 +79,7 @@ impl StreamTransport {
             State::Stopped(Some(tasks)) => tasks.clone(),
         };
         tasks.ended().await;
+        self.streams.ended().await;
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -95,7 +98,8 @@ impl Transport for StreamTransport {
         if !matches!(*state, State::New) {
             return Err(misuse("a transport can be started once".into()));
         }
-        self.streams.start(local)?;
+        let tasks = Tasks::new(runtime);
+        self.streams.start(local, &tasks)?;
         let context = Arc::new(Context {
             config: self.config.clone(),
             local,
@@ -103,7 +107,7 @@ impl Transport for StreamTransport {
             callers: CallersAddresses::default(),
             inbox,
             counters: Arc::clone(&self.counters),
-            tasks: Tasks::new(runtime),
+            tasks,
             snapshots: SnapshotStreams::new(&self.config),
         });
         let callers = Arc::new(Callers::new(Arc::clone(&context)));

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use raft_core::Identity;
 use raft_core::id::NodeId;
 use raft_core::wire::Lane;
-use raft_transport_stream::{Caller, Established, Pending, Proof, Streams};
+use raft_transport_stream::{Caller, Established, Pending, Proof, Renewals, Streams, Tasks};
 use socket2::SockRef;
 use tokio::net::{TcpListener, TcpStream};
 
@@ -58,7 +58,7 @@ impl PlainStreams {
 }
 
 impl Streams for PlainStreams {
-    fn start(&self, _: Identity) -> io::Result<()> {
+    fn start(&self, _: Identity, _: &Tasks) -> io::Result<()> {
         let bound = self
             .bound
             .lock()
@@ -80,6 +80,7 @@ impl Streams for PlainStreams {
             let (stream, from) = self.incoming().await?;
             Ok(Caller {
                 from: from.to_string(),
+                address: Some(from.ip()),
                 established: Box::pin(async move {
                     stream.set_nodelay(true)?;
                     Ok(plain(stream))
@@ -124,5 +125,6 @@ fn plain(stream: TcpStream) -> Established {
         local: stream.local_addr().ok(),
         stream: Box::new(stream),
         proof: Proof::None,
+        renewals: Renewals::never(),
     }
 }
