@@ -136,7 +136,11 @@ impl<'a> Connection<'a> {
                 Ok(written) => self.counters.bytes_sent.add(written?),
             }
         }
-        Ok(())
+        // A stream that encrypts may have taken more than the network has.
+        match timeout(self.write_timeout, self.stream.flush()).await {
+            Err(_) => Err(LinkError::TimedOut("a write")),
+            Ok(flushed) => Ok(flushed?),
+        }
     }
 
     /// Says why, and gives the other end a moment to read it: closing with unread bytes in our

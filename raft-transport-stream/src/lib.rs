@@ -46,6 +46,8 @@ mod snapshot_send;
 mod stats;
 mod streams;
 mod tasks;
+#[cfg(feature = "tls")]
+pub mod tls;
 mod transport;
 
 pub use config::TransportConfig;
