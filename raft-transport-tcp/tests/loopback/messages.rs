@@ -109,7 +109,8 @@ async fn a_restarted_peer_is_reached_again_and_its_loss_is_told() {
     let peer = two.peer();
     one.beat(&peer, 1);
     assert_eq!(two.round().await, 1);
-    drop(two);
+    two.transport.stop();
+    two.transport.ended().await;
     one.told_unreachable(2).await;
     let listen = peer.address.clone();
     let mut two = End::start_as(
@@ -129,6 +130,8 @@ async fn an_absent_peer_is_told_and_found_when_it_appears() {
     let mut one = End::start(1);
     let listen = {
         let placeholder = End::start(2);
+        placeholder.transport.stop();
+        placeholder.transport.ended().await;
         placeholder.peer().address
     };
     let peer = Peer {
