@@ -18,11 +18,12 @@ use raft_transport_stream::tls::{Credentials, TlsConfig, TlsError};
 
 /// Carries messages between nodes over TCP. See the crate's documentation.
 ///
-/// Dropping it stops it.
-#[derive(Debug)]
+/// Clones are handles to the same transport: keep one for [`stats`](Self::stats) and `reload`, and
+/// give the other to the node. Dropping the last one stops it.
+#[derive(Clone, Debug)]
 pub struct TcpTransport {
     local_address: SocketAddr,
-    shared: StreamTransport,
+    shared: Arc<StreamTransport>,
     /// None with plain text.
     #[cfg(feature = "tls")]
     credentials: Option<Arc<Credentials>>,
@@ -45,7 +46,7 @@ impl TcpTransport {
         let streams = SecureStreams::new(tcp, Arc::clone(&credentials));
         Ok(Self {
             local_address,
-            shared: StreamTransport::new(Arc::new(streams), config)?,
+            shared: Arc::new(StreamTransport::new(Arc::new(streams), config)?),
             credentials: Some(credentials),
         })
     }
@@ -73,7 +74,7 @@ impl TcpTransport {
         let streams = PlainStreams::bind(listen, &config)?;
         Ok(Self {
             local_address: streams.listen_address(),
-            shared: StreamTransport::new(Arc::new(streams), config)?,
+            shared: Arc::new(StreamTransport::new(Arc::new(streams), config)?),
             #[cfg(feature = "tls")]
             credentials: None,
         })

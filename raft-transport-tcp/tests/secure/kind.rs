@@ -9,8 +9,8 @@ use raft_core::id::NodeId;
 use raft_transport_stream::ByteStream;
 use raft_transport_stream::tls::Credentials;
 use raft_transport_tcp::TcpTransport;
-use rustls::ServerConfig;
 use rustls::pki_types::ServerName;
+use rustls::{ClientConfig, ServerConfig};
 use tokio::net::{TcpListener, TcpStream};
 use tokio_rustls::{TlsAcceptor, TlsConnector};
 
@@ -50,6 +50,18 @@ pub(crate) async fn call(
     let connector = TlsConnector::from(Arc::clone(&credentials.current().client));
     let tcp = TcpStream::connect(address).await.unwrap();
     Box::new(connector.connect(name, tcp).await.unwrap())
+}
+
+/// The same, with a session of the test's own making.
+pub(crate) async fn call_with(
+    address: SocketAddr,
+    client: ClientConfig,
+    name: String,
+) -> io::Result<Box<dyn ByteStream>> {
+    let connector = TlsConnector::from(Arc::new(client));
+    let name = ServerName::try_from(name).unwrap();
+    let stream = connector.connect(name, TcpStream::connect(address).await?);
+    Ok(Box::new(stream.await?))
 }
 
 /// A node that the test plays itself.

@@ -28,5 +28,6 @@ mod sockets;
 mod strangers;
 #[path = "../loopback/streams.rs"]
 mod streams;
+mod tls_only;
 
 pub(crate) use end::{End, PATIENCE, Setup, append, heartbeat, identity};
