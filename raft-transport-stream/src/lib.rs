@@ -53,6 +53,7 @@ mod transport;
 pub use config::TransportConfig;
 pub use distrust::Distrust;
 pub use renewal::Renewals;
+pub use seats::{Full, Seat, Seats};
 pub use stats::TransportStats;
 pub use streams::{ByteStream, Caller, Established, Pending, Proof, Streams};
 pub use tasks::Tasks;

@@ -8,9 +8,9 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::config::TransportConfig;
 
-/// The seats that are free.
+/// The seats that are free, as [`TransportConfig`] says.
 #[derive(Debug)]
-pub(crate) struct Seats {
+pub struct Seats {
     room: Arc<Semaphore>,
     per_address_max: usize,
     /// How many each address has. Bounded by the seats that there are.
@@ -19,7 +19,7 @@ pub(crate) struct Seats {
 
 /// A caller's place, free again when it is dropped.
 #[derive(Debug)]
-pub(crate) struct Seat {
+pub struct Seat {
     seats: Arc<Seats>,
     address: Option<IpAddr>,
     _permit: OwnedSemaphorePermit,
@@ -27,10 +27,11 @@ pub(crate) struct Seat {
 
 /// The setting that leaves no room.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Full(pub(crate) &'static str);
+pub struct Full(pub &'static str);
 
 impl Seats {
-    pub(crate) fn new(config: &TransportConfig) -> Self {
+    /// All of them.
+    pub fn new(config: &TransportConfig) -> Self {
         Self {
             room: Arc::new(Semaphore::new(config.inbound_connections_max)),
             per_address_max: config.inbound_connections_per_address_max,
@@ -38,8 +39,11 @@ impl Seats {
         }
     }
 
-    /// Takes a seat for a caller from `address`, if it is known.
-    pub(crate) fn take(self: &Arc<Self>, address: Option<IpAddr>) -> Result<Seat, Full> {
+    /// Takes a seat for a caller from `address`, if that is known.
+    ///
+    /// # Errors
+    /// [`Full`].
+    pub fn take(self: &Arc<Self>, address: Option<IpAddr>) -> Result<Seat, Full> {
         let permit = Arc::clone(&self.room).try_acquire_owned();
         let permit = permit.map_err(|_| Full("inbound_connections_max"))?;
         if let Some(address) = address {

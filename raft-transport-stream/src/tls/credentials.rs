@@ -7,9 +7,9 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use arc_swap::ArcSwap;
 use raft_core::Identity;
 use raft_core::id::NodeId;
-use rustls::crypto::CryptoProvider;
 use rustls::crypto::ring::default_provider;
 use rustls::crypto::tls13::OkmBlock;
+use rustls::crypto::{CryptoProvider, SecureRandom};
 use rustls::pki_types::{CertificateDer, ServerName};
 use tokio::sync::watch;
 use tokio::time::{MissedTickBehavior, interval};
@@ -174,6 +174,11 @@ impl Credentials {
         let (key, _) = key.split_at(key.len().min(OkmBlock::MAX_LEN));
         let tag = suite.hkdf_provider.hmac_sign(&OkmBlock::new(key), message);
         tag.as_ref().to_vec()
+    }
+
+    /// Where random bytes come from.
+    pub fn random(&self) -> &'static dyn SecureRandom {
+        self.provider.secure_random
     }
 
     /// Adds how often the files were read anew.
