@@ -14,7 +14,7 @@ use tokio::time::timeout;
 
 use crate::connections::established;
 use crate::endpoint::Settings;
-use crate::errors::{RENEWED, explain};
+use crate::errors::{RENEWED, STOPPED, explain};
 use crate::stream::QuicStream;
 
 /// Takes in connections, a bounded number of them, and hands out their streams.
@@ -35,6 +35,10 @@ pub(crate) struct Accepting {
 /// flood with made-up addresses gets no further, and an honest caller loses one round trip.
 const HALF_OPEN_UNPROVEN_MAX: usize = 16;
 
+/// A connection of a caller, that is told why if it ends with us.
+#[derive(Debug)]
+struct Accepted(Connection);
+
 /// Counts a handshake while it lives.
 #[derive(Debug)]
 struct HalfOpen(Arc<AtomicUsize>);
@@ -42,13 +46,12 @@ struct HalfOpen(Arc<AtomicUsize>);
 impl Accepting {
     /// Accepts until the endpoint is closed.
     pub(crate) async fn run(self: Arc<Self>, endpoint: Endpoint) {
-        let local = endpoint.local_addr().ok();
         while let Some(incoming) = endpoint.accept().await {
-            self.admit(incoming, local);
+            self.admit(incoming);
         }
     }
 
-    fn admit(self: &Arc<Self>, incoming: Incoming, local: Option<SocketAddr>) {
+    fn admit(self: &Arc<Self>, incoming: Incoming) {
         let crowded = self.half_open.load(Ordering::Relaxed) >= HALF_OPEN_UNPROVEN_MAX;
         if crowded && !incoming.remote_address_validated() && incoming.may_retry() {
             if let Err(error) = incoming.retry() {
@@ -61,7 +64,7 @@ impl Accepting {
             Ok(seat) => {
                 let half_open = HalfOpen::new(&self.half_open);
                 let this = Arc::clone(self);
-                let served = async move { this.serve(incoming, local, half_open, seat).await };
+                let served = async move { this.serve(incoming, half_open, seat).await };
                 self.tasks.spawn(served);
             }
             Err(full) => {
@@ -71,27 +74,21 @@ impl Accepting {
         }
     }
 
-    async fn serve(
-        &self,
-        incoming: Incoming,
-        local: Option<SocketAddr>,
-        half_open: HalfOpen,
-        _seat: Seat,
-    ) {
+    async fn serve(&self, incoming: Incoming, half_open: HalfOpen, _seat: Seat) {
         let from = incoming.remote_address();
         let renewals = self.credentials.renewals();
         let connection = match self.shake_hands(incoming).await {
-            Ok(connection) => connection,
+            Ok(connection) => Accepted(connection),
             // Told as a caller whose stream never came to be, so that it is counted and logged.
             Err(error) => return self.hand_out(from, Err(error)).await,
         };
         drop(half_open);
         let over = renewals.clone().over();
         tokio::select! {
-            () = self.hand_out_streams(&connection, &renewals, local) => {}
+            () = self.hand_out_streams(&connection.0, &renewals) => {}
             () = over => {
                 let (code, reason) = RENEWED;
-                connection.close(VarInt::from_u32(code), reason);
+                connection.0.close(VarInt::from_u32(code), reason);
             }
         }
     }
@@ -107,12 +104,7 @@ impl Accepting {
     }
 
     /// Until the connection ends.
-    async fn hand_out_streams(
-        &self,
-        connection: &Connection,
-        renewals: &Renewals,
-        local: Option<SocketAddr>,
-    ) {
+    async fn hand_out_streams(&self, connection: &Connection, renewals: &Renewals) {
         loop {
             let (send, recv) = match connection.accept_bi().await {
                 Ok(stream) => stream,
@@ -123,12 +115,8 @@ impl Accepting {
                 }
             };
             let stream = QuicStream::new(send, recv, None);
-            let established = established(
-                (connection, stream),
-                &self.credentials,
-                renewals.clone(),
-                local,
-            );
+            let renewals = renewals.clone();
+            let established = established((connection, stream), &self.credentials, renewals);
             let from = connection.remote_address();
             self.hand_out(from, Ok(established)).await;
         }
@@ -142,6 +130,14 @@ impl Accepting {
         };
         // Nobody takes in callers any more: the transport has stopped.
         let _ = self.calling.send(caller).await;
+    }
+}
+
+impl Drop for Accepted {
+    fn drop(&mut self) {
+        // One that is closed already stays as it is.
+        let (code, reason) = STOPPED;
+        self.0.close(VarInt::from_u32(code), reason);
     }
 }
 

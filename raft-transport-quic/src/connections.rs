@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use quinn::{Connection, Endpoint, VarInt};
@@ -56,12 +56,11 @@ impl Connections {
         // A stream that is new is not closed yet.
         let _ = send.set_priority(priority(lane));
         let stream = QuicStream::new(send, recv, Some(Arc::clone(&lease)));
-        Ok(established(
-            (&lease.connection, stream),
-            &self.credentials,
-            lease.renewals.clone(),
-            endpoint.local_addr().ok(),
-        ))
+        let renewals = lease.renewals.clone();
+        let connection = &lease.connection;
+        let mut established = established((connection, stream), &self.credentials, renewals);
+        established.local = source(connection.remote_address()).ok();
+        Ok(established)
     }
 
     async fn lease(
@@ -133,21 +132,30 @@ fn priority(lane: Lane) -> i32 {
     }
 }
 
+/// Where packets to `remote` leave from, as the system would route them. Nothing is sent.
+fn source(remote: SocketAddr) -> io::Result<SocketAddr> {
+    let any: IpAddr = match remote {
+        SocketAddr::V4(_) => Ipv4Addr::UNSPECIFIED.into(),
+        SocketAddr::V6(_) => Ipv6Addr::UNSPECIFIED.into(),
+    };
+    let socket = UdpSocket::bind((any, 0))?;
+    socket.connect(remote)?;
+    socket.local_addr()
+}
+
 /// A stream of a connection, with what the other end has proved in its handshake.
 pub(crate) fn established(
     (connection, stream): (&Connection, QuicStream),
     credentials: &Credentials,
     renewals: Renewals,
-    local: Option<SocketAddr>,
 ) -> Established {
     let certificates = connection.peer_identity();
     let certificates =
         certificates.and_then(|any| any.downcast::<Vec<CertificateDer<'static>>>().ok());
     let proof = credentials.proof(certificates.as_deref().map(Vec::as_slice));
-    let seen = connection.local_ip();
     Established {
         stream: Box::new(stream),
-        local: local.map(|local| SocketAddr::new(seen.unwrap_or(local.ip()), local.port())),
+        local: None,
         proof,
         renewals,
     }

@@ -99,7 +99,7 @@ impl QuicStreams {
             settings: self.settings.clone(),
             credentials: Arc::clone(&self.credentials),
             handshake_timeout: self.config.handshake_timeout.0,
-            seats: Arc::new(Seats::new(&self.config)),
+            seats: Arc::new(Seats::new(&with_room_to_be_told(&self.config))),
             calling: self.calling.clone(),
             tasks: tasks.clone(),
             half_open: Arc::default(),
@@ -124,6 +124,20 @@ impl QuicStreams {
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// A few more connections than streams are let in: over their streams, callers are told why there is
+/// no room for them.
+fn with_room_to_be_told(config: &TransportConfig) -> TransportConfig {
+    const ROOM: usize = 16;
+    let mut config = config.clone();
+    for most in [
+        &mut config.inbound_connections_max,
+        &mut config.inbound_connections_per_address_max,
+    ] {
+        *most = most.saturating_add(ROOM);
+    }
+    config
 }
 
 impl Streams for QuicStreams {
