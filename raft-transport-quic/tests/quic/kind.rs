@@ -71,7 +71,8 @@ pub(crate) async fn connect(address: SocketAddr, caller: Identity, called: NodeI
     connect_with(address, client, &name).await.unwrap()
 }
 
-async fn connect_with(
+/// The same, with a session of the test's own making.
+pub(crate) async fn connect_with(
     address: SocketAddr,
     client: ClientConfig,
     name: &str,

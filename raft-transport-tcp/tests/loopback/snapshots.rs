@@ -93,7 +93,7 @@ impl Read for Halting {
 }
 
 /// Fails after some bytes.
-struct Failing(Cursor<Vec<u8>>);
+pub(crate) struct Failing(pub(crate) Cursor<Vec<u8>>);
 
 impl Read for Failing {
     fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
