@@ -107,9 +107,9 @@ pub fn readers_see_whole_entries_while_another_thread_writes(backend: &mut dyn B
     });
 }
 
-const ROUNDS: u64 = 25;
+const ROUNDS: usize = 25;
 /// Entries from here on are replaced in each round.
-const REPLACED_FROM: u64 = 35;
+const REPLACED_FROM: usize = 35;
 const REPLACED_COUNT: usize = 6;
 
 fn write_rounds(stores: &mut Stores, entries: &[Entry], reported: &Receiver<()>) {
@@ -119,11 +119,11 @@ fn write_rounds(stores: &mut Stores, entries: &[Entry], reported: &Receiver<()>)
         }
     };
     for round in 1..=ROUNDS {
-        truncate(stores, REPLACED_FROM);
+        truncate(stores, REPLACED_FROM as u64);
         wait();
         append(stores, &suffix(entries, round));
         wait();
-        if let Some(purged) = entries.get(round as usize / 2) {
+        if let Some(purged) = entries.get(round / 2) {
             purge(stores, purged.link());
         }
         sync(stores);
@@ -131,9 +131,9 @@ fn write_rounds(stores: &mut Stores, entries: &[Entry], reported: &Receiver<()>)
     }
 }
 
-fn suffix(entries: &[Entry], round: u64) -> Vec<Entry> {
-    let last = entries[REPLACED_FROM as usize - 2].link();
-    entries_after(last, 1 + round, REPLACED_COUNT)
+fn suffix(entries: &[Entry], round: usize) -> Vec<Entry> {
+    let last = entries[REPLACED_FROM - 2].link();
+    entries_after(last, 1 + round as u64, REPLACED_COUNT)
 }
 
 /// Reads here and there, until nobody wants a report any more.
@@ -145,21 +145,22 @@ fn read_until_told(
 ) {
     let chance = &mut Pcg64::seed_from_u64(number);
     while report.send(()).is_ok() {
-        let from = 1 + below(chance, 40) as u64;
-        let to = (from + 1 + below(chance, 10) as u64).min(41);
+        let from = 1 + below(chance, 40);
+        let to = (from + 1 + below(chance, 10)).min(41);
         let bytes_max = if below(chance, 2) == 0 {
             200
         } else {
             usize::MAX
         };
-        match reader.read(LogIndex::new(from)..LogIndex::new(to), bytes_max) {
+        match reader.read(
+            LogIndex::new(from as u64)..LogIndex::new(to as u64),
+            bytes_max,
+        ) {
             Ok(found) => check_read(&found, from, to, entries),
             Err(StoreError::Purged { purged, .. }) => {
+                let purged = usize::try_from(purged.get()).expect("an index");
                 let at = format!("{from} was not purged, at most {purged} was");
-                assert!(
-                    from <= purged.get() && purged.get() <= 1 + ROUNDS / 2,
-                    "{at}"
-                );
+                assert!(from <= purged && purged <= 1 + ROUNDS / 2, "{at}");
             }
             Err(StoreError::Misuse { .. }) => {
                 assert!(to > REPLACED_FROM, "{from} to {to} was there all the time");
@@ -170,14 +171,14 @@ fn read_until_told(
 }
 
 /// What does not change is as it was, and the rest is of one round.
-fn check_read(found: &[Entry], from: u64, to: u64, entries: &[Entry]) {
-    let end = from + found.len() as u64;
+fn check_read(found: &[Entry], from: usize, to: usize, entries: &[Entry]) {
+    let end = from + found.len();
     assert!(from < end && end <= to, "{from} to {to}: {found:?}");
     for (index, entry) in (from..).zip(found) {
-        let round = entry.term().get() - 1;
+        let round = usize::try_from(entry.term().get() - 1).expect("a round");
         let expected = match index < REPLACED_FROM || round == 0 {
-            true => entries[index as usize - 1].clone(),
-            false => suffix(entries, round)[(index - REPLACED_FROM) as usize].clone(),
+            true => entries[index - 1].clone(),
+            false => suffix(entries, round)[index - REPLACED_FROM].clone(),
         };
         assert_eq!(*entry, expected, "entry {index}");
     }

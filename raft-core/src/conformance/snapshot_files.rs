@@ -65,36 +65,57 @@ pub fn a_copy_taken_while_a_snapshot_is_received_goes_on_with_it(backend: &mut d
 /// Of the description and of the data: noticed, or harmless. Never other bytes, never fewer, and
 /// never a snapshot that is silently not there.
 pub fn a_flipped_byte_of_a_snapshot_is_noticed_before_it_is_used(backend: &mut dyn FileBackend) {
-    let (files, metas) = two(backend);
-    let damaged: Vec<Damaged> = flips(&files, 300).collect();
-    examine_all(backend, &damaged, &metas);
+    let two = Two::written(backend);
+    let damaged: Vec<Damaged> = flips(&two.files, 300).collect();
+    two.examine_all(backend, damaged);
 }
 
 /// At any length.
 pub fn a_snapshot_cut_short_is_noticed_before_it_is_used(backend: &mut dyn FileBackend) {
-    let (files, metas) = two(backend);
-    let damaged: Vec<Damaged> = cuts(&files, 300).collect();
-    examine_all(backend, &damaged, &metas);
+    let two = Two::written(backend);
+    let damaged: Vec<Damaged> = cuts(&two.files, 300).collect();
+    two.examine_all(backend, damaged);
 }
 
 const DATA: [&[u8]; 2] = [b"the state of the machine", b"and of another day"];
 
-/// The files of a closed store with two snapshots, the newer one first.
-fn two(backend: &mut dyn FileBackend) -> (Files, [SnapshotMeta; 2]) {
-    let stores = backend.open();
-    let metas = [(9, 0), (5, 1)].map(|(index, at): (u64, usize)| {
-        write(&stores, index, DATA.get(at).copied().unwrap_or_default())
-    });
-    drop(stores);
-    (backend.files(), metas)
+/// A closed store with two snapshots.
+struct Two {
+    /// The newer one first.
+    metas: [SnapshotMeta; 2],
+    /// Their files.
+    files: Files,
+    /// All others.
+    others: Files,
 }
 
-fn examine_all(backend: &mut dyn FileBackend, damaged: &[Damaged], metas: &[SnapshotMeta; 2]) {
-    let mut noticed = 0;
-    for damaged in damaged {
-        noticed += usize::from(!is_harmless(backend, damaged, metas));
+impl Two {
+    fn written(backend: &mut dyn FileBackend) -> Self {
+        drop(backend.open());
+        let others = backend.files();
+        let stores = backend.open();
+        let metas = [(9, 0), (5, 1)].map(|(index, at): (u64, usize)| {
+            write(&stores, index, DATA.get(at).copied().unwrap_or_default())
+        });
+        drop(stores);
+        let mut files = backend.files();
+        let others = files.extract_if(.., |name, _| others.contains_key(name));
+        let others = others.collect();
+        Self {
+            metas,
+            files,
+            others,
+        }
     }
-    assert!(noticed > 0, "no damage was noticed");
+
+    fn examine_all(&self, backend: &mut dyn FileBackend, damaged: Vec<Damaged>) {
+        let mut noticed = 0;
+        for mut damaged in damaged {
+            damaged.files.extend(self.others.clone());
+            noticed += usize::from(!is_harmless(backend, &damaged, &self.metas));
+        }
+        assert!(noticed > 0, "no damage was noticed");
+    }
 }
 
 fn is_harmless(
