@@ -1,10 +1,13 @@
 //! The stores of this crate keep the contracts.
 
+use std::path::Path;
 use std::sync::Arc;
 
-use raft_core::conformance::Backend;
+use raft_core::conformance::files::{read_files, write_files};
+use raft_core::conformance::medium::Files;
+use raft_core::conformance::{Backend, FaultyBackend, FileBackend};
 use raft_core::memory::MemoryStores;
-use raft_core::store::{FileSnapshotStore, Stores};
+use raft_core::store::{FileSnapshotStore, StoreError, Stores};
 use tempfile::TempDir;
 
 #[derive(Default)]
@@ -27,21 +30,30 @@ impl Backend for MemoryThatCrashes {
     }
 }
 
-struct Files {
+impl FaultyBackend for MemoryThatCrashes {
+    fn fail_next_sync(&mut self) {
+        self.0.break_down();
+    }
+}
+
+/// Snapshots on files. Log and records are in memory, and not under test.
+struct OnFiles {
     directory: TempDir,
+    copy: TempDir,
     others: MemoryStores,
 }
 
-impl Files {
+impl OnFiles {
     fn new() -> Self {
         Self {
-            directory: TempDir::new().expect("a directory"),
+            directory: directory(),
+            copy: directory(),
             others: MemoryStores::new(),
         }
     }
 }
 
-impl Backend for Files {
+impl Backend for OnFiles {
     fn open(&mut self) -> Stores {
         let directory = self.directory.path().join("a/b");
         let snapshots = FileSnapshotStore::open(directory).expect("open the directory");
@@ -50,6 +62,32 @@ impl Backend for Files {
             ..self.others.open()
         }
     }
+}
+
+impl FileBackend for OnFiles {
+    fn files(&mut self) -> Files {
+        read_files(&self.directory.path().join("a/b")).expect("read the directory")
+    }
+
+    fn open_copy(&mut self, files: &Files) -> Result<Stores, StoreError> {
+        self.copy = directory();
+        write_files(self.copy.path(), files).expect("write the copy");
+        open_snapshots(self.copy.path())
+    }
+}
+
+fn open_snapshots(directory: &Path) -> Result<Stores, StoreError> {
+    let snapshots = FileSnapshotStore::open(directory)?;
+    Ok(Stores {
+        snapshots: Arc::new(snapshots),
+        ..MemoryStores::new().open()
+    })
+}
+
+/// In memory where the system has such a directory: nothing here depends on a real disk.
+fn directory() -> TempDir {
+    let made = TempDir::new_in("/dev/shm").or_else(|_| TempDir::new());
+    made.expect("a directory")
 }
 
 mod memory {
@@ -62,8 +100,15 @@ mod memory_that_crashes {
     raft_core::log_conformance!(super::MemoryThatCrashes::default());
     raft_core::stable_conformance!(super::MemoryThatCrashes::default());
     raft_core::snapshot_conformance!(super::MemoryThatCrashes::default());
+    raft_core::fault_conformance!(super::MemoryThatCrashes::default());
 }
 
 mod files {
-    raft_core::snapshot_conformance!(super::Files::new());
+    raft_core::snapshot_conformance!(super::OnFiles::new());
+    raft_core::snapshot_file_conformance!(super::OnFiles::new());
+    raft_core::snapshot_kill_conformance!(
+        super::directory(),
+        |directory: &super::Path| super::open_snapshots(directory).expect("open the directory"),
+        60
+    );
 }

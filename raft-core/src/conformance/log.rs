@@ -1,15 +1,56 @@
-//! Properties of a log store.
+//! Properties of a log store: what may be appended, cut off and purged, and what outlives reopening.
 
 #![expect(clippy::indexing_slicing, reason = "a property that fails panics")]
 
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::thread;
-
+use super::calls::{
+    append, assert_log, assert_refused, bounds, filled, last_link, link, purge, sync, truncate,
+};
 use super::{Backend, command, entries_after, sized};
 use crate::entry::{Entry, Payload, Sealed};
-use crate::id::{ChainLink, LogId, LogIndex, Term};
-use crate::store::{LogBounds, LogStore, StoreError, Stores};
+use crate::id::{ChainLink, LogIndex, Term};
+use crate::store::{LogBounds, StoreError};
 use crate::time::ClusterTime;
+
+/// A test for each property of a [`LogStore`](crate::store::LogStore). `$backend` makes a new, empty
+/// [`Backend`].
+#[macro_export]
+macro_rules! log_conformance {
+    ($backend:expr) => {
+        $crate::conformance_tests! { log, $backend, [
+            a_new_log_is_empty,
+            appended_entries_are_read_back,
+            entries_without_payload_are_read_back,
+            an_entry_of_sixteen_mebibytes_is_read_back,
+            a_gap_is_refused,
+            a_broken_chain_is_refused,
+            a_falling_term_is_refused,
+            one_sync_covers_every_earlier_call,
+            synced_entries_outlive_reopening,
+            a_truncated_suffix_is_replaced_by_another_term,
+            a_shorter_suffix_leaves_nothing_of_a_longer_one,
+            truncating_beyond_the_end_removes_nothing,
+            truncating_the_purged_part_is_refused,
+            purging_in_the_middle_keeps_the_rest,
+            purging_at_the_end_leaves_an_empty_log_that_goes_on,
+            purging_beyond_the_end_drops_the_log,
+            purging_beyond_entries_that_were_never_synced_drops_them,
+            purging_through_another_entry_drops_the_log,
+            purging_again_changes_nothing,
+            calls_between_two_syncs_may_cross,
+        ] }
+        $crate::conformance_tests! { reading, $backend, [
+            a_read_gives_at_least_one_entry_within_its_bytes,
+            a_read_of_purged_entries_says_so,
+            a_read_beyond_the_end_is_misuse,
+            a_reader_goes_on_during_truncation_and_purge,
+            readers_see_whole_entries_while_another_thread_writes,
+            a_long_log_is_kept_and_found,
+        ] }
+        $crate::conformance_tests! { model, $backend, [
+            random_calls_agree_with_a_simple_model,
+        ] }
+    };
+}
 
 /// Empty, after nothing.
 pub fn a_new_log_is_empty(backend: &mut dyn Backend) {
@@ -129,6 +170,32 @@ pub fn a_truncated_suffix_is_replaced_by_another_term(backend: &mut dyn Backend)
     assert_log(&backend.open(), ChainLink::ORIGIN, &[]);
 }
 
+/// Whatever was behind the new end is gone, though nothing was written over it.
+pub fn a_shorter_suffix_leaves_nothing_of_a_longer_one(backend: &mut dyn Backend) {
+    let (mut stores, old) = filled(backend, 40);
+    let mut kept = old[..10].to_vec();
+    truncate(&mut stores, 11);
+    for term in 2..5 {
+        sync(&mut stores);
+        drop(stores);
+        stores = backend.open();
+        assert_log(&stores, ChainLink::ORIGIN, &kept);
+        let new = command(last_link(&kept), term);
+        append(&mut stores, std::slice::from_ref(&new));
+        kept.push(new);
+    }
+    sync(&mut stores);
+    drop(stores);
+    let mut stores = backend.open();
+    assert_log(&stores, ChainLink::ORIGIN, &kept);
+    let more = entries_after(last_link(&kept), 5, 40);
+    append(&mut stores, &more);
+    sync(&mut stores);
+    drop(stores);
+    let expected = [kept, more].concat();
+    assert_log(&backend.open(), ChainLink::ORIGIN, &expected);
+}
+
 /// There is nothing to remove there.
 pub fn truncating_beyond_the_end_removes_nothing(backend: &mut dyn Backend) {
     let (mut stores, entries) = filled(backend, 4);
@@ -199,6 +266,25 @@ pub fn purging_beyond_the_end_drops_the_log(backend: &mut dyn Backend) {
     assert_log(&backend.open(), ahead, &more);
 }
 
+/// The snapshot came before the disk had caught up.
+pub fn purging_beyond_entries_that_were_never_synced_drops_them(backend: &mut dyn Backend) {
+    let (mut stores, entries) = filled(backend, 4);
+    append(&mut stores, &entries_after(entries[3].link(), 1, 5));
+    let ahead = link(12, 3);
+    purge(&mut stores, ahead);
+    let more = entries_after(ahead, 3, 1);
+    append(&mut stores, &more);
+    sync(&mut stores);
+    assert_log(&stores, ahead, &more);
+    drop(stores);
+    let mut stores = backend.open();
+    assert_log(&stores, ahead, &more);
+    purge(&mut stores, link(40, 4));
+    sync(&mut stores);
+    drop(stores);
+    assert_log(&backend.open(), link(40, 4), &[]);
+}
+
 /// The same index with another term, or another checksum: nothing of the log can be trusted.
 pub fn purging_through_another_entry_drops_the_log(backend: &mut dyn Backend) {
     let (mut stores, entries) = filled(backend, 6);
@@ -246,188 +332,4 @@ pub fn calls_between_two_syncs_may_cross(backend: &mut dyn Backend) {
     assert_log(&stores, new[1].link(), &expected);
     drop(stores);
     assert_log(&backend.open(), new[1].link(), &expected);
-}
-
-/// The limit counts records, and one entry always passes.
-pub fn a_read_gives_at_least_one_entry_within_its_bytes(backend: &mut dyn Backend) {
-    let mut stores = backend.open();
-    let mut entries: Vec<Entry> = Vec::new();
-    for bytes in [10, 2_000, 30, 30, 30] {
-        let last = entries.last().map_or(ChainLink::ORIGIN, Entry::link);
-        entries.push(sized(last, 1, bytes));
-    }
-    append(&mut stores, &entries);
-    sync(&mut stores);
-    let record = |at: usize| entries[at].record_bytes();
-    for (from, bytes_max, count) in [
-        (1, 0, 1),
-        (2, 0, 1),
-        (2, 1, 1),
-        (3, record(2) + record(3), 2),
-        (3, record(2) + record(3) - 1, 1),
-        (1, record(0) + record(1), 2),
-        (1, usize::MAX, 5),
-    ] {
-        let expected = &entries[from - 1..from - 1 + count];
-        let found = read(&stores, from as u64, 6, bytes_max).expect("entries are there");
-        assert_eq!(found, expected, "from {from} within {bytes_max}");
-    }
-    let found = read(&stores, 2, 4, usize::MAX).expect("entries are there");
-    assert_eq!(found, entries[1..3]);
-}
-
-/// A follower that is too far behind must be told apart from a mistake.
-pub fn a_read_of_purged_entries_says_so(backend: &mut dyn Backend) {
-    let (mut stores, entries) = filled(backend, 6);
-    purge(&mut stores, entries[2].link());
-    sync(&mut stores);
-    for from in [1, 3] {
-        let refused = read(&stores, from, 5, usize::MAX);
-        assert!(
-            matches!(refused, Err(StoreError::Purged { .. })),
-            "{refused:?}"
-        );
-    }
-}
-
-/// A store never answers with fewer entries in silence.
-pub fn a_read_beyond_the_end_is_misuse(backend: &mut dyn Backend) {
-    let (stores, _) = filled(backend, 3);
-    for (from, to) in [(4, 5), (2, 6)] {
-        let refused = read(&stores, from, to, usize::MAX);
-        assert!(
-            matches!(refused, Err(StoreError::Misuse { .. })),
-            "{refused:?}"
-        );
-    }
-}
-
-/// A reader that was opened earlier sees what changed, and says what is gone.
-pub fn a_reader_goes_on_during_truncation_and_purge(backend: &mut dyn Backend) {
-    let (mut stores, old) = filled(backend, 10);
-    let mut reader = stores.log.reader().expect("open a reader");
-    let mut read = |from: u64, to: u64| {
-        let range = LogIndex::new(from)..LogIndex::new(to);
-        reader.read(range, usize::MAX)
-    };
-    assert_eq!(read(1, 11).expect("all is there"), old);
-    truncate(&mut stores, 7);
-    let new = entries_after(old[5].link(), 2, 3);
-    append(&mut stores, &new);
-    sync(&mut stores);
-    assert_eq!(read(7, 10).expect("the new term"), new);
-    assert_eq!(read(5, 7).expect("the old term"), old[4..6]);
-    purge(&mut stores, old[4].link());
-    sync(&mut stores);
-    assert_eq!(read(6, 8).expect("both"), [old[5].clone(), new[0].clone()]);
-    assert!(matches!(read(5, 7), Err(StoreError::Purged { .. })));
-}
-
-/// Reads during writes give entries of the log as it was at some moment, or say they were purged.
-pub fn readers_see_whole_entries_while_another_thread_writes(backend: &mut dyn Backend) {
-    let (mut stores, entries) = filled(backend, 40);
-    let mut reader = stores.log.reader().expect("open a reader");
-    let done = AtomicBool::new(false);
-    thread::scope(|scope| {
-        scope.spawn(|| {
-            while !done.load(Ordering::Relaxed) {
-                let range = LogIndex::new(21)..LogIndex::new(31);
-                match reader.read(range, usize::MAX) {
-                    Ok(found) => assert_eq!(found, entries[20..30]),
-                    Err(StoreError::Purged { .. }) => return,
-                    Err(error) => unreachable!("{error}"),
-                }
-            }
-        });
-        for purged in 1..=25_usize {
-            truncate(&mut stores, 35);
-            let suffix = entries_after(entries[33].link(), 1 + purged as u64, 6);
-            append(&mut stores, &suffix);
-            purge(&mut stores, entries[purged - 1].link());
-            sync(&mut stores);
-        }
-        done.store(true, Ordering::Relaxed);
-    });
-}
-
-fn filled(backend: &mut dyn Backend, count: usize) -> (Stores, Vec<Entry>) {
-    let mut stores = backend.open();
-    let entries = entries_after(ChainLink::ORIGIN, 1, count);
-    if bounds(&stores).last == ChainLink::ORIGIN {
-        append(&mut stores, &entries);
-        sync(&mut stores);
-    }
-    (stores, entries)
-}
-
-fn assert_refused(backend: &mut dyn Backend, stored: &[Entry], refused: &[Entry]) {
-    let mut stores = backend.open();
-    if bounds(&stores).is_empty() {
-        append(&mut stores, stored);
-        sync(&mut stores);
-    }
-    let result = stores.log.append(refused);
-    assert!(
-        matches!(result, Err(StoreError::Misuse { .. })),
-        "{refused:?} after {stored:?}: {result:?}"
-    );
-    assert_eq!(bounds(&stores).last, last_link(stored));
-    drop(stores);
-    assert_log(&backend.open(), ChainLink::ORIGIN, stored);
-}
-
-/// Checks the bounds and every entry.
-#[track_caller]
-pub(super) fn assert_log(stores: &Stores, purged: ChainLink, entries: &[Entry]) {
-    let last = entries.last().map_or(purged, Entry::link);
-    assert_eq!(bounds(stores), LogBounds { purged, last });
-    if entries.is_empty() {
-        return;
-    }
-    let range = bounds(stores).range();
-    let found = read(stores, range.start.get(), range.end.get(), usize::MAX);
-    assert_eq!(found.expect("every entry is there"), entries);
-}
-
-#[track_caller]
-fn bounds(stores: &Stores) -> LogBounds {
-    stores.log.bounds().expect("the bounds")
-}
-
-#[track_caller]
-fn append(stores: &mut Stores, entries: &[Entry]) {
-    stores.log.append(entries).expect("append");
-}
-
-#[track_caller]
-fn truncate(stores: &mut Stores, from: u64) {
-    let from = LogIndex::new(from);
-    stores.log.truncate_suffix(from).expect("truncate");
-}
-
-#[track_caller]
-fn purge(stores: &mut Stores, through: ChainLink) {
-    stores.log.purge_prefix(through).expect("purge");
-}
-
-#[track_caller]
-fn sync(stores: &mut Stores) {
-    stores.log.sync().expect("sync");
-}
-
-fn read(stores: &Stores, from: u64, to: u64, bytes_max: usize) -> Result<Vec<Entry>, StoreError> {
-    let log: &dyn LogStore = &*stores.log;
-    let range = LogIndex::new(from)..LogIndex::new(to);
-    log.reader()?.read(range, bytes_max)
-}
-
-fn last_link(entries: &[Entry]) -> ChainLink {
-    entries.last().map_or(ChainLink::ORIGIN, Entry::link)
-}
-
-fn link(index: u64, term: u64) -> ChainLink {
-    ChainLink {
-        id: LogId::new(Term::new(term), LogIndex::new(index)),
-        checksum: 0xabcd,
-    }
 }

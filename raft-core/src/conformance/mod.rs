@@ -1,6 +1,22 @@
 //! Suites that every backend must pass: one property, one function, one named test.
 //!
-//! A backend implements [`Backend`] and calls a macro in a test file:
+//! The author of a store implements [`Backend`] in a test file of theirs and calls a macro for each
+//! suite; each expands to one `#[test]` a property, so none is forgotten and each has a name. A
+//! failed property panics with what it expected and what it found. The more a test can do to a
+//! backend, the more can be asked of it:
+//!
+//! | what the backend can do | implement | macros |
+//! |---|---|---|
+//! | open its stores | [`Backend`] | [`log_conformance!`](crate::log_conformance), [`stable_conformance!`](crate::stable_conformance), [`snapshot_conformance!`](crate::snapshot_conformance) |
+//! | fail a sync when told | [`FaultyBackend`] | [`fault_conformance!`](crate::fault_conformance) |
+//! | show its files and open copies of them | [`FileBackend`] | [`file_conformance!`](crate::file_conformance), [`snapshot_file_conformance!`](crate::snapshot_file_conformance) |
+//! | lie on a [`medium::Medium`] | [`CrashBackend`] | [`crash_conformance!`](crate::crash_conformance) |
+//! | be opened by another process | a function | [`kill_conformance!`](crate::kill_conformance), [`snapshot_kill_conformance!`](crate::snapshot_kill_conformance) |
+//!
+//! Each capability is a trait of its own and not a method that may say "no": a suite that was not
+//! run is not called, rather than passed.
+//!
+//! # A store
 //!
 //! ```
 //! use raft_core::conformance::Backend;
@@ -16,20 +32,164 @@
 //!     }
 //! }
 //!
-//! mod log {
-//!     raft_core::log_conformance!(super::Memory::default());
-//! }
-//! # fn main() {}
+//! raft_core::log_conformance!(Memory::default());
+//! raft_core::stable_conformance!(Memory::default());
+//! raft_core::snapshot_conformance!(Memory::default());
+//! # fn main() {
+//! #     use raft_core::conformance::log;
+//! #     log::synced_entries_outlive_reopening(&mut Memory::default());
+//! # }
 //! ```
 //!
-//! A failed property panics with what it expected and what it found.
+//! # A device that fails
+//!
+//! How a sync is made to fail is the backend's affair: a layer of its engine, or of its files.
+//!
+//! ```
+//! # use raft_core::conformance::Backend;
+//! # use raft_core::memory::MemoryStores;
+//! # use raft_core::store::Stores;
+//! use raft_core::conformance::FaultyBackend;
+//!
+//! #[derive(Default)]
+//! struct Memory(MemoryStores);
+//!
+//! impl Backend for Memory {
+//!     fn open(&mut self) -> Stores {
+//!         self.0.crash();
+//!         self.0.open()
+//!     }
+//! }
+//!
+//! impl FaultyBackend for Memory {
+//!     fn fail_next_sync(&mut self) {
+//!         self.0.break_down();
+//!     }
+//! }
+//!
+//! raft_core::fault_conformance!(Memory::default());
+//! # fn main() {
+//! #     use raft_core::conformance::faults;
+//! #     faults::a_failed_sync_is_final_until_the_store_is_opened_anew(&mut Memory::default());
+//! # }
+//! ```
+//!
+//! # Files
+//!
+//! ```
+//! use std::sync::Arc;
+//!
+//! use raft_core::conformance::files::{read_files, write_files};
+//! use raft_core::conformance::medium::Files;
+//! use raft_core::conformance::{Backend, FileBackend};
+//! use raft_core::memory::MemoryStores;
+//! use raft_core::store::{FileSnapshotStore, StoreError, Stores};
+//! use tempfile::TempDir;
+//!
+//! struct OnFiles {
+//!     directory: TempDir,
+//!     copy: TempDir,
+//! }
+//!
+//! impl Backend for OnFiles {
+//!     fn open(&mut self) -> Stores {
+//!         open(self.directory.path()).expect("open")
+//!     }
+//! }
+//!
+//! impl FileBackend for OnFiles {
+//!     fn files(&mut self) -> Files {
+//!         read_files(self.directory.path()).expect("read the directory")
+//!     }
+//!
+//!     fn open_copy(&mut self, files: &Files) -> Result<Stores, StoreError> {
+//!         self.copy = TempDir::new().expect("a directory");
+//!         write_files(self.copy.path(), files).expect("write the copy");
+//!         open(self.copy.path())
+//!     }
+//! }
+//!
+//! fn open(directory: &std::path::Path) -> Result<Stores, StoreError> {
+//!     let snapshots = Arc::new(FileSnapshotStore::open(directory)?);
+//!     Ok(Stores { snapshots, ..MemoryStores::new().open() })
+//! }
+//!
+//! fn backend() -> OnFiles {
+//!     let directory = || TempDir::new().expect("a directory");
+//!     OnFiles { directory: directory(), copy: directory() }
+//! }
+//!
+//! raft_core::snapshot_file_conformance!(backend());
+//! // The children of this test are killed, 20 of them.
+//! raft_core::snapshot_kill_conformance!(
+//!     TempDir::new().expect("a directory"),
+//!     |directory: &std::path::Path| open(directory).expect("open"),
+//!     20
+//! );
+//! # fn main() {
+//! #     use raft_core::conformance::snapshot_files;
+//! #     snapshot_files::a_snapshot_cut_short_is_noticed_before_it_is_used(&mut backend());
+//! # }
+//! ```
+//!
+//! A log on files calls `file_conformance!` and `kill_conformance!` in the same way. What a killed
+//! process leaves is exact, and found quickly; what is left when the power fails depends on more.
+//!
+//! # A loss of power
+//!
+//! An engine that lets its files be replaced (a storage backend, an environment) is put on a
+//! [`medium::Medium`]. It remembers every write, and the suite opens the store on whatever each
+//! moment could have left.
+//!
+//! ```
+//! use raft_core::conformance::CrashBackend;
+//! use raft_core::conformance::medium::Medium;
+//! use raft_core::store::{StoreError, Stores};
+//!
+//! struct OnMedium;
+//!
+//! impl CrashBackend for OnMedium {
+//!     fn open_on(&mut self, disk: &Medium) -> Result<Stores, StoreError> {
+//!         open_engine(disk.file("log"), disk.file("records"))
+//!     }
+//! }
+//! # use raft_core::conformance::medium::MediumFile;
+//! # fn open_engine(log: MediumFile, records: MediumFile) -> Result<Stores, StoreError> {
+//! #     log.write_at(0, b"entry").and_then(|()| log.sync()).expect("written");
+//! #     records.write_at(0, b"vote").and_then(|()| records.sync()).expect("written");
+//! #     Ok(raft_core::memory::MemoryStores::new().open())
+//! # }
+//!
+//! raft_core::crash_conformance!(OnMedium);
+//! # fn main() {
+//! #     let disk = Medium::new();
+//! #     OnMedium.open_on(&disk).expect("open");
+//! #     assert_eq!(disk.crashes(1).last().expect("a crash").files, disk.synced_files());
+//! # }
+//! ```
+//!
+//! The suites themselves are tested: `tests/broken_stores` has a store for each property that breaks
+//! it.
 
+mod calls;
+pub mod crash;
+pub mod faults;
+pub mod files;
+mod history;
+pub mod kill;
+pub mod kill_snapshots;
 pub mod log;
 mod make;
+pub mod medium;
 pub mod model;
+pub mod reading;
 pub mod snapshot;
+pub mod snapshot_files;
 pub mod stable;
 
+pub use crash::CrashBackend;
+pub use faults::FaultyBackend;
+pub use files::FileBackend;
 pub use make::{command, entries_after, sized};
 
 use crate::store::Stores;
@@ -39,83 +199,12 @@ pub trait Backend {
     /// Opens the stores; everything from an earlier opening was dropped before. The first opening
     /// finds them empty, a later one finds what was made durable.
     fn open(&mut self) -> Stores;
-}
 
-/// A test for each property of a [`crate::store::LogStore`]. `$backend` makes a new, empty
-/// [`Backend`].
-#[macro_export]
-macro_rules! log_conformance {
-    ($backend:expr) => {
-        $crate::conformance_tests! { log, $backend, [
-            a_new_log_is_empty,
-            appended_entries_are_read_back,
-            entries_without_payload_are_read_back,
-            an_entry_of_sixteen_mebibytes_is_read_back,
-            a_gap_is_refused,
-            a_broken_chain_is_refused,
-            a_falling_term_is_refused,
-            one_sync_covers_every_earlier_call,
-            synced_entries_outlive_reopening,
-            a_truncated_suffix_is_replaced_by_another_term,
-            truncating_beyond_the_end_removes_nothing,
-            truncating_the_purged_part_is_refused,
-            purging_in_the_middle_keeps_the_rest,
-            purging_at_the_end_leaves_an_empty_log_that_goes_on,
-            purging_beyond_the_end_drops_the_log,
-            purging_through_another_entry_drops_the_log,
-            purging_again_changes_nothing,
-            calls_between_two_syncs_may_cross,
-            a_read_gives_at_least_one_entry_within_its_bytes,
-            a_read_of_purged_entries_says_so,
-            a_read_beyond_the_end_is_misuse,
-            a_reader_goes_on_during_truncation_and_purge,
-            readers_see_whole_entries_while_another_thread_writes,
-        ] }
-        $crate::conformance_tests! { model, $backend, [
-            random_calls_agree_with_a_simple_model,
-        ] }
-    };
-}
-
-/// A test for each property of a [`crate::store::StableStore`]. `$backend` makes a new, empty
-/// [`Backend`].
-#[macro_export]
-macro_rules! stable_conformance {
-    ($backend:expr) => {
-        $crate::conformance_tests! { stable, $backend, [
-            a_record_that_was_never_set_is_none,
-            a_set_record_is_there_at_once_and_after_reopening,
-            a_record_is_replaced_as_a_whole,
-            records_do_not_touch_each_other_or_the_log,
-            an_empty_record_is_not_an_absent_one,
-        ] }
-    };
-}
-
-/// A test for each property of a [`crate::store::SnapshotStore`]. `$backend` makes a new, empty
-/// [`Backend`].
-#[macro_export]
-macro_rules! snapshot_conformance {
-    ($backend:expr) => {
-        $crate::conformance_tests! { snapshot, $backend, [
-            a_new_store_has_no_snapshots,
-            a_finished_snapshot_is_read_back_and_outlives_reopening,
-            an_empty_snapshot_is_read_back,
-            an_unfinished_snapshot_is_invisible_and_leaves_nothing,
-            the_newest_snapshot_comes_first,
-            finishing_the_same_snapshot_again_replaces_it,
-            two_snapshots_may_be_written_at_once,
-            retention_keeps_the_newest_and_never_none,
-            retention_leaves_alone_what_is_newer_than_it_was_told_of,
-            a_received_snapshot_that_was_cut_off_is_gone_on_with,
-            what_was_kept_of_another_snapshot_is_not_gone_on_with,
-            a_received_part_that_is_discarded_is_gone,
-            a_second_attempt_does_not_mix_with_the_first,
-            a_reader_that_starts_later_gives_the_rest,
-            a_snapshot_that_is_not_there_is_misuse,
-            an_open_reader_reads_on_after_removal,
-        ] }
-    };
+    /// How many entries a long log has. A million takes a fast store a few seconds; a slow one may
+    /// say less, at least ten.
+    fn long_log_entries(&self) -> usize {
+        1_000_000
+    }
 }
 
 /// One `#[test]` for each named property.

@@ -3,7 +3,8 @@
 use rand_core::{Rng, SeedableRng};
 use rand_pcg::Pcg64;
 
-use super::log::assert_log;
+use super::calls::assert_log;
+use super::history::below;
 use super::{Backend, entries_after};
 use crate::entry::Entry;
 use crate::id::{ChainLink, LogId, LogIndex, Term};
@@ -87,8 +88,4 @@ fn stranger(index: LogIndex, term: Term) -> ChainLink {
         id: LogId::new(term, index),
         checksum: 0xdead_beef,
     }
-}
-
-fn below(chance: &mut Pcg64, end: usize) -> usize {
-    usize::try_from(chance.next_u64() % end as u64).unwrap_or(0)
 }

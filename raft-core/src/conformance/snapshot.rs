@@ -11,6 +11,32 @@ use crate::snapshot::{Kept, SnapshotHeader, SnapshotMeta};
 use crate::store::{SnapshotSink, StoreError, Stores};
 use crate::time::ClusterTime;
 
+/// A test for each property of a [`SnapshotStore`](crate::store::SnapshotStore). `$backend` makes a new, empty
+/// [`Backend`].
+#[macro_export]
+macro_rules! snapshot_conformance {
+    ($backend:expr) => {
+        $crate::conformance_tests! { snapshot, $backend, [
+            a_new_store_has_no_snapshots,
+            a_finished_snapshot_is_read_back_and_outlives_reopening,
+            an_empty_snapshot_is_read_back,
+            an_unfinished_snapshot_is_invisible_and_leaves_nothing,
+            the_newest_snapshot_comes_first,
+            finishing_the_same_snapshot_again_replaces_it,
+            two_snapshots_may_be_written_at_once,
+            retention_keeps_the_newest_and_never_none,
+            retention_leaves_alone_what_is_newer_than_it_was_told_of,
+            a_received_snapshot_that_was_cut_off_is_gone_on_with,
+            what_was_kept_of_another_snapshot_is_not_gone_on_with,
+            a_received_part_that_is_discarded_is_gone,
+            a_second_attempt_does_not_mix_with_the_first,
+            a_reader_that_starts_later_gives_the_rest,
+            a_snapshot_that_is_not_there_is_misuse,
+            an_open_reader_reads_on_after_removal,
+        ] }
+    };
+}
+
 /// Nothing is listed.
 pub fn a_new_store_has_no_snapshots(backend: &mut dyn Backend) {
     assert_eq!(list(&backend.open()), []);
@@ -234,7 +260,7 @@ pub fn an_open_reader_reads_on_after_removal(backend: &mut dyn Backend) {
     assert_eq!(data, [9; 700_000]);
 }
 
-fn header(index: u64) -> SnapshotHeader {
+pub(super) fn header(index: u64) -> SnapshotHeader {
     let membership = Membership::of_voters([(1, "a:7000"), (2, "b:7000"), (3, "c:7000")]);
     SnapshotHeader {
         last: ChainLink {
@@ -247,20 +273,20 @@ fn header(index: u64) -> SnapshotHeader {
     }
 }
 
-fn pattern(bytes: usize) -> Vec<u8> {
+pub(super) fn pattern(bytes: usize) -> Vec<u8> {
     let numbers = (0_u64..).flat_map(|number| (number * number).to_le_bytes());
     numbers.take(bytes).collect()
 }
 
-fn part(data: &[u8], range: Range<usize>) -> &[u8] {
+pub(super) fn part(data: &[u8], range: Range<usize>) -> &[u8] {
     data.get(range).expect("a part")
 }
 
-fn rest(data: &[u8], from: usize) -> &[u8] {
+pub(super) fn rest(data: &[u8], from: usize) -> &[u8] {
     data.get(from..).expect("a rest")
 }
 
-fn announced(index: u64, data: &[u8]) -> SnapshotMeta {
+pub(super) fn announced(index: u64, data: &[u8]) -> SnapshotMeta {
     SnapshotMeta {
         header: header(index),
         size: data.len() as u64,
@@ -269,7 +295,7 @@ fn announced(index: u64, data: &[u8]) -> SnapshotMeta {
 }
 
 /// What is kept must be the beginning of what was written. Returns where it ends.
-fn check_kept(sink: &dyn SnapshotSink, data: &[u8]) -> usize {
+pub(super) fn check_kept(sink: &dyn SnapshotSink, data: &[u8]) -> usize {
     let mut expected = Kept::NOTHING;
     let end = usize::try_from(sink.kept().size).expect("a length");
     expected.add(part(data, 0..end));
@@ -277,22 +303,22 @@ fn check_kept(sink: &dyn SnapshotSink, data: &[u8]) -> usize {
     end
 }
 
-fn retain(stores: &Stores, keep: usize, through: u64) {
+pub(super) fn retain(stores: &Stores, keep: usize, through: u64) {
     let through = LogIndex::new(through);
     stores.snapshots.retain(keep, through).expect("retain");
 }
 
-fn create(stores: &Stores, index: u64) -> Box<dyn SnapshotSink> {
+pub(super) fn create(stores: &Stores, index: u64) -> Box<dyn SnapshotSink> {
     stores.snapshots.create(&header(index)).expect("create")
 }
 
-fn write(stores: &Stores, index: u64, data: &[u8]) -> SnapshotMeta {
+pub(super) fn write(stores: &Stores, index: u64, data: &[u8]) -> SnapshotMeta {
     let mut sink = create(stores, index);
     sink.write_all(data).expect("write");
     sink.finish().expect("finish")
 }
 
-fn read(stores: &Stores, meta: &SnapshotMeta) -> Vec<u8> {
+pub(super) fn read(stores: &Stores, meta: &SnapshotMeta) -> Vec<u8> {
     let (opened, mut reader) = stores.snapshots.open(meta.id()).expect("open");
     assert_eq!(opened, *meta);
     let mut data = Vec::new();
@@ -300,7 +326,7 @@ fn read(stores: &Stores, meta: &SnapshotMeta) -> Vec<u8> {
     data
 }
 
-fn list(stores: &Stores) -> Vec<SnapshotMeta> {
+pub(super) fn list(stores: &Stores) -> Vec<SnapshotMeta> {
     stores.snapshots.list().expect("list")
 }
 

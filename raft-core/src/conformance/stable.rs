@@ -4,6 +4,21 @@ use super::{Backend, entries_after};
 use crate::id::ChainLink;
 use crate::store::{StableKey, Stores};
 
+/// A test for each property of a [`StableStore`](crate::store::StableStore). `$backend` makes a new, empty
+/// [`Backend`].
+#[macro_export]
+macro_rules! stable_conformance {
+    ($backend:expr) => {
+        $crate::conformance_tests! { stable, $backend, [
+            a_record_that_was_never_set_is_none,
+            a_set_record_is_there_at_once_and_after_reopening,
+            a_record_is_replaced_as_a_whole,
+            records_do_not_touch_each_other_or_the_log,
+            an_empty_record_is_not_an_absent_one,
+        ] }
+    };
+}
+
 /// Absence is an answer of its own.
 pub fn a_record_that_was_never_set_is_none(backend: &mut dyn Backend) {
     let stores = backend.open();
@@ -48,7 +63,7 @@ pub fn records_do_not_touch_each_other_or_the_log(backend: &mut dyn Backend) {
     let stores = backend.open();
     assert_eq!(get(&stores, StableKey::Identity), some(b"node 1"));
     assert_eq!(get(&stores, StableKey::HardState), some(b"term 2"));
-    super::log::assert_log(&stores, ChainLink::ORIGIN, &entries);
+    super::calls::assert_log(&stores, ChainLink::ORIGIN, &entries);
 }
 
 /// Bytes are opaque: also no bytes.

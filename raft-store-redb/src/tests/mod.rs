@@ -2,16 +2,18 @@
 
 mod medium;
 mod power;
+mod suites;
 
 use std::sync::Arc;
 
 use raft_core::conformance::entries_after;
+use raft_core::conformance::medium::{Medium, MediumFile};
 use raft_core::entry::Entry;
 use raft_core::id::ChainLink;
 use raft_core::store::{DirectoryLock, Floor, LogStore, StableKey, StableStore, StoreError};
 use tempfile::TempDir;
 
-use self::medium::Medium;
+use self::medium::OnMedium;
 use crate::config::RedbConfig;
 use crate::database::Database;
 use crate::log::RedbLog;
@@ -37,7 +39,8 @@ fn open(medium: &Medium, directory: &TempDir) -> Result<Store, StoreError> {
         cache_bytes: 1 << 20,
     };
     let place = "medium".to_owned();
-    let database = Arc::new(Database::open(place, medium.clone(), &config, lock, floor)?);
+    let backend = OnMedium::of(medium);
+    let database = Arc::new(Database::open(place, backend, &config, lock, floor)?);
     Ok(Store {
         log: RedbLog::new(Arc::clone(&database))?,
         stable: RedbStable::new(Arc::clone(&database))?,

@@ -1,14 +1,11 @@
 //! The power fails at every operation; a sync fails once.
 
-use rand_core::SeedableRng;
-use rand_pcg::Pcg64;
-
 use super::*;
 use crate::database;
 
 fn created() -> Medium {
-    let medium = Medium::default();
-    database::create("medium", medium.clone(), &RedbConfig::default()).unwrap();
+    let medium = Medium::new();
+    database::create("medium", OnMedium::of(&medium), &RedbConfig::default()).unwrap();
     medium
 }
 
@@ -30,7 +27,7 @@ fn run(store: &mut Store, steps: &[Step]) -> (State, Option<State>) {
 fn a_new_database_is_whole_once_its_creation_returns() {
     let medium = created();
     for seed in 0..8 {
-        let cut = medium.after_power_cut(&mut Pcg64::seed_from_u64(seed));
+        let cut = medium.power_cut(seed);
         let store = open(&cut, &directory()).unwrap();
         assert_eq!(store.state().unwrap(), State::default());
     }
@@ -40,10 +37,10 @@ fn a_new_database_is_whole_once_its_creation_returns() {
 fn a_power_cut_during_creation_is_an_error_and_never_a_success() {
     let operations = created().operations();
     for at in 0..operations {
-        let medium = Medium::default();
+        let medium = Medium::new();
         medium.power_off_at(at);
         let config = RedbConfig::default();
-        assert!(database::create("medium", medium.clone(), &config).is_err());
+        assert!(database::create("medium", OnMedium::of(&medium), &config).is_err());
     }
 }
 
@@ -66,8 +63,7 @@ fn a_power_cut_at_any_operation_loses_nothing_that_was_acknowledged() {
         let (acknowledged, unfinished) = run(&mut store, &script);
         drop(store);
         for seed in 0..3 {
-            let chance = &mut Pcg64::seed_from_u64(at as u64 * 100 + seed);
-            let cut = medium.after_power_cut(chance);
+            let cut = medium.power_cut(at as u64 * 100 + seed);
             let mut store = open_copy(&cut, &floor);
             let found = store.state().unwrap();
             if Some(&found) == unfinished.as_ref() {
@@ -92,7 +88,7 @@ fn a_power_cut_while_opening_after_a_power_cut_loses_nothing() {
     let begun = medium.operations();
     let (expected, _) = run(&mut store, &script);
     // The process is killed: what it wrote is there, but it never closed the database.
-    let killed = medium.after_power_cut(&mut Pcg64::seed_from_u64(0));
+    let killed = medium.power_cut(0);
     drop(store);
     let operations = {
         drop(open_copy(&killed, &floor));
@@ -100,11 +96,11 @@ fn a_power_cut_while_opening_after_a_power_cut_loses_nothing() {
     };
     assert!(begun > 0 && operations > 3, "{operations}");
     for at in 0..operations {
-        let again = killed.synced_copy();
+        let again = Medium::holding(killed.files());
         again.power_off_at(at);
         drop(open(&again, &copied(&floor)));
         for seed in 0..3 {
-            let cut = again.after_power_cut(&mut Pcg64::seed_from_u64(seed));
+            let cut = again.power_cut(seed);
             let store = open_copy(&cut, &floor);
             assert_eq!(store.state().unwrap(), expected, "operation {at}");
         }
@@ -124,7 +120,7 @@ fn a_failed_sync_ends_the_use_of_the_store() {
         assert!(matches!(step.run(&mut store), Err(StoreError::Io { .. })));
     }
     drop(store);
-    let cut = medium.after_power_cut(&mut Pcg64::seed_from_u64(1));
+    let cut = medium.power_cut(1);
     let found = open(&cut, &floor).unwrap().state().unwrap();
     assert_eq!(found, before);
 }
@@ -134,7 +130,7 @@ fn a_device_that_lied_about_a_sync_is_found_out() {
     let (medium, floor) = (created(), directory());
     let mut store = open(&medium, &floor).unwrap();
     run(&mut store, &Step::script()[..3]);
-    let old = medium.synced_copy();
+    let old = Medium::holding(medium.files());
     run(&mut store, &Step::script()[3..5]);
     drop(store);
     let opened = open(&old, &floor).err().unwrap();
@@ -156,7 +152,7 @@ fn commits_lost_by_syncs_that_lie_are_noticed() {
         medium.lie();
         let steps = usize::try_from(1 + seed % 11).unwrap();
         let (acknowledged, _) = run(&mut store, &Step::script()[..steps]);
-        let cut = medium.after_power_cut(&mut Pcg64::seed_from_u64(seed));
+        let cut = medium.power_cut(seed);
         drop(store);
         match open(&cut, &floor) {
             Ok(store) => {
