@@ -22,13 +22,15 @@
 //! # fn main() {}
 //! ```
 //!
-//! A failed property panics with what it expected and what it found.
+//! A failed property panics with what it expected and what it found. Transports have a suite of their
+//! own: [`transport`].
 
 pub mod log;
 mod make;
 pub mod model;
 pub mod snapshot;
 pub mod stable;
+pub mod transport;
 
 pub use make::{command, entries_after, sized};
 
