@@ -3,6 +3,8 @@
 use std::io::{self, Read, Write};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use tokio::sync::watch;
+
 use super::sending::State;
 use super::valve::{Pipe, Valve};
 use crate::id::{LogId, LogIndex};
@@ -17,6 +19,8 @@ pub(super) struct Shelf {
     kept: Option<Arc<dyn SnapshotStore>>,
     /// What was finished.
     finished: Arc<Mutex<Vec<SnapshotMeta>>>,
+    /// How many are being written.
+    open: Arc<watch::Sender<usize>>,
     pipe: Pipe,
     fails_at: Option<u64>,
 }
@@ -28,7 +32,11 @@ struct Sink {
     kept: Option<Box<dyn SnapshotSink>>,
     began: Kept,
     arrived: Kept,
+    _open: Open,
 }
+
+/// Counts a [`Sink`] while it lives.
+struct Open(Arc<watch::Sender<usize>>);
 
 impl Shelf {
     /// Keeps what arrives in memory. The valve lets `open_to` bytes of each snapshot be written.
@@ -37,6 +45,7 @@ impl Shelf {
         let shelf = Self {
             kept: Some(MemoryStores::new().open().snapshots),
             finished: Arc::default(),
+            open: Arc::new(watch::Sender::new(0)),
             pipe,
             fails_at: None,
         };
@@ -60,6 +69,13 @@ impl Shelf {
         let (shelf, valve) = Self::keeping(u64::MAX);
         let fails_at = Some(fails_at);
         (Self { fails_at, ..shelf }, valve)
+    }
+
+    /// Waits until nobody writes.
+    pub(super) async fn at_rest(&self) {
+        let mut open = self.open.subscribe();
+        let at_rest = open.wait_for(|open| *open == 0).await;
+        drop(at_rest.expect("the shelf holds the other end"));
     }
 
     /// The snapshots that are there.
@@ -96,11 +112,25 @@ impl Shelf {
             kept,
             began,
             arrived: began,
+            _open: Open::new(&self.open),
         })
     }
 
     fn lock(&self) -> MutexGuard<'_, Vec<SnapshotMeta>> {
         self.finished.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Open {
+    fn new(open: &Arc<watch::Sender<usize>>) -> Self {
+        open.send_modify(|open| *open += 1);
+        Self(Arc::clone(open))
+    }
+}
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        self.0.send_modify(|open| *open -= 1);
     }
 }
 

@@ -139,14 +139,14 @@ pub fn a_stopped_transport_gives_back_the_inbox(backend: &mut dyn TransportBacke
     })
 }
 
-/// Of those that are under way, and of those that wait for their turn.
+/// Of those that are under way, and of those that wait for their turn. None of them arrives.
 pub fn the_reader_of_a_snapshot_is_given_back_on_a_stop(
     backend: &mut dyn TransportBackend,
 ) -> Verdict {
     run(backend, async |net| {
         let (shelf, mut valve) = Shelf::keeping(100_000);
         let one = net.end(1);
-        let two = net.start(Setup::of(2).with_shelf(shelf));
+        let two = net.start(Setup::of(2).with_shelf(shelf.clone()));
         let mut held = Vec::new();
         for _ in 0..20 {
             let (source, _, given_back) = Source::of(State::of(24 << 20));
@@ -162,6 +162,14 @@ pub fn the_reader_of_a_snapshot_is_given_back_on_a_stop(
             // An error is what says so: its other end is gone.
             let _ = net.patience().wait(given_back, what).await;
         }
+        let what = "nobody writes a snapshot whose sender has stopped";
+        net.patience().wait(shelf.at_rest(), what).await;
+        let finished = shelf.finished();
+        assert_eq!(
+            finished,
+            [],
+            "a snapshot whose sender has stopped was sent all the same"
+        );
         Verdict::Held
     })
 }
