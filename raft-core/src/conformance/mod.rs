@@ -168,8 +168,10 @@
 //! # }
 //! ```
 //!
-//! The suites themselves are tested: `tests/broken_stores` has a store for each property that breaks
-//! it.
+//! Transports have a suite of their own: [`transport`].
+//!
+//! The suites themselves are tested: `tests/broken_stores` and `tests/broken_transports` have a
+//! backend for each property that breaks it.
 
 mod calls;
 pub mod crash;
@@ -186,6 +188,7 @@ pub mod reading;
 pub mod snapshot;
 pub mod snapshot_files;
 pub mod stable;
+pub mod transport;
 
 pub use crash::CrashBackend;
 pub use faults::FaultyBackend;
