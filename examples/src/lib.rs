@@ -13,6 +13,7 @@ pub mod demo;
 pub mod failure;
 pub mod kv;
 pub mod local;
+pub mod own;
 pub mod protocol;
 pub mod server;
 pub mod simulate;

@@ -8,6 +8,7 @@
 //! | [`rules`] | rules learnt from other systems, and the test that holds each |
 //! | [`model`] | what the model check searches, and what it does not |
 //! | [`stories`] | how to read and write a scenario |
+//! | [`your_own_backend`] | how to write a store and a transport, and how to prove them |
 //! | `simulate_your_own_machine` | the simulator on a state machine of yours (feature `sim`) |
 //!
 //! "The thesis" is always Diego Ongaro's *Consensus: Bridging Theory and Practice* (2014).
@@ -29,6 +30,9 @@ pub mod stories {}
 
 #[doc = include_str!("thesis_map.md")]
 pub mod thesis_map {}
+
+#[doc = include_str!("your_own_backend.md")]
+pub mod your_own_backend {}
 
 #[cfg(feature = "sim")]
 #[doc = include_str!("simulate_your_own_machine.md")]

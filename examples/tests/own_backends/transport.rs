@@ -1,0 +1,48 @@
+//! Unix sockets, under the suite for transports.
+
+use std::sync::Arc;
+
+use raft_core::Identity;
+use raft_core::conformance::transport::{Endpoint, TransportBackend};
+use raft_core::units::Size;
+use raft_examples::own::unix_transport;
+use raft_transport_stream::TransportConfig;
+use tempfile::TempDir;
+
+struct Unix {
+    directory: TempDir,
+    opened: usize,
+}
+
+impl Unix {
+    fn new() -> Self {
+        Self {
+            directory: TempDir::new().expect("a directory"),
+            opened: 0,
+        }
+    }
+}
+
+impl TransportBackend for Unix {
+    fn open(&mut self, _: Identity, listen: Option<&str>) -> Endpoint {
+        self.opened += 1;
+        let fresh = self.directory.path().join(self.opened.to_string());
+        let path = listen.map_or(fresh, Into::into);
+        let mut config = TransportConfig::default();
+        config.frame_max = Size(8 << 20);
+        config.queue_max = Size(4 << 20);
+        let transport = unix_transport::bind(path, config).expect("the socket can be taken");
+        let transport = Arc::new(transport);
+        let (counted, ending) = (Arc::clone(&transport), Arc::clone(&transport));
+        Endpoint::new(transport)
+            .dropped(move || counted.stats().dropped())
+            .ended(move || {
+                let ending = Arc::clone(&ending);
+                async move { ending.ended().await }
+            })
+    }
+}
+
+mod unix {
+    raft_core::transport_conformance!(super::Unix::new());
+}
