@@ -16,7 +16,7 @@ use raft_core::Identity;
 use raft_core::id::NodeId;
 use raft_core::wire::Lane;
 use raft_transport_stream::{
-    Caller, Established, Pending, Proof, StreamTransport, Streams, TransportConfig,
+    Caller, Established, Pending, Proof, Renewals, StreamTransport, Streams, Tasks, TransportConfig,
 };
 use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::watch;
@@ -73,7 +73,7 @@ impl UnixStreams {
 }
 
 impl Streams for UnixStreams {
-    fn start(&self, _: Identity) -> io::Result<()> {
+    fn start(&self, _: Identity, _: &Tasks) -> io::Result<()> {
         let bound = self.take_bound();
         let bound = bound.ok_or_else(|| io::Error::other("the transport was stopped"))?;
         let listener = UnixListener::from_std(bound)?;
@@ -96,6 +96,7 @@ impl Streams for UnixStreams {
                     let (stream, _) = called?;
                     Ok(Caller {
                         from: "a process on this machine".to_owned(),
+                        address: None,
                         established: Box::pin(async { Ok(established(stream)) }),
                     })
                 }
@@ -127,5 +128,6 @@ fn established(stream: UnixStream) -> Established {
         stream: Box::new(stream),
         local: None,
         proof: Proof::None,
+        renewals: Renewals::never(),
     }
 }

@@ -42,7 +42,10 @@ async fn a_group_on_own_backends_keeps_what_it_was_told_over_a_restart() {
         let (node, _) = nodes.iter().find(|(node, _)| node.id() == leader).unwrap();
         for number in 0..100 {
             let key = format!("{life}/{number}");
-            let command = Command::Put { key, value: "value".into() };
+            let command = Command::Put {
+                key,
+                value: "value".into(),
+            };
             node.propose(command.encode()).await.unwrap();
         }
         for (node, _) in nodes {

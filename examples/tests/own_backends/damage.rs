@@ -76,7 +76,10 @@ fn a_torn_commit_before_an_intact_one_is_damage() {
     drop(open(fresh.path()).unwrap());
     fs::copy(fresh.path().join("floor"), directory.path().join("floor")).unwrap();
     let error = open(directory.path()).unwrap_err();
-    assert!(error.is_damage() && error.to_string().contains("a later one is"), "{error}");
+    assert!(
+        error.is_damage() && error.to_string().contains("a later one is"),
+        "{error}"
+    );
 }
 
 #[test]

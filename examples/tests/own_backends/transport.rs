@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use raft_core::Identity;
 use raft_core::conformance::transport::{Endpoint, TransportBackend};
-use raft_core::units::Size;
+use raft_core::units::{Period, Size};
 use raft_examples::own::unix_transport;
 use raft_transport_stream::TransportConfig;
 use tempfile::TempDir;
@@ -29,13 +29,17 @@ impl TransportBackend for Unix {
         let fresh = self.directory.path().join(self.opened.to_string());
         let path = listen.map_or(fresh, Into::into);
         let mut config = TransportConfig::default();
-        config.frame_max = Size(8 << 20);
-        config.queue_max = Size(4 << 20);
+        (config.backoff_min, config.backoff_max) =
+            (Period::from_millis(1), Period::from_millis(20));
+        (config.frame_max, config.queue_max) = (Size(24 << 20), Size(16 << 20));
         let transport = unix_transport::bind(path, config).expect("the socket can be taken");
         let transport = Arc::new(transport);
         let (counted, ending) = (Arc::clone(&transport), Arc::clone(&transport));
         Endpoint::new(transport)
-            .dropped(move || counted.stats().dropped())
+            .dropped(move || {
+                let stats = counted.stats();
+                stats.dropped_full + stats.dropped_unreachable + stats.dropped_too_large
+            })
             .ended(move || {
                 let ending = Arc::clone(&ending);
                 async move { ending.ended().await }
