@@ -160,3 +160,20 @@ pub(crate) fn established(
         renewals,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn heartbeats_go_before_entries_and_entries_before_snapshots() {
+        let lanes = [Lane::Snapshot, Lane::Bulk, Lane::Control];
+        assert!(lanes.map(priority).is_sorted_by(|a, b| a < b));
+    }
+
+    #[test]
+    fn the_address_that_packets_leave_from_is_found_without_sending_any() {
+        let found = source("127.0.0.1:9".parse().unwrap()).unwrap();
+        assert_eq!(found.ip(), IpAddr::from(Ipv4Addr::LOCALHOST));
+    }
+}

@@ -68,7 +68,7 @@ fn transport(config: &TransportConfig) -> quinn::TransportConfig {
         .snapshot_streams_max
         .saturating_add(1)
         .saturating_mul(2);
-    let streams = u32::try_from(streams + MESSAGE_STREAMS).unwrap_or(u32::MAX);
+    let streams = u32::try_from(streams.saturating_add(MESSAGE_STREAMS)).unwrap_or(u32::MAX);
     let idle = IdleTimeout::try_from(config.idle_timeout.0);
     let mut transport = quinn::TransportConfig::default();
     transport

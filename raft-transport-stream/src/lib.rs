@@ -12,6 +12,10 @@
 //! protocol or another program altogether is refused. The reason is told to the other end, logged
 //! through `tracing` and counted ([`TransportStats`]) on both.
 //!
+//! **Trust.** Which certificates count, what they name and how they are replaced while a node runs is
+//! the same over TCP and QUIC: see `tls` (the feature of that name). Streams that rest on what counted
+//! before are [made anew](Renewals), without a loss.
+//!
 //! **Newcomers.** A node that belongs to no group yet knows nobody's address. It answers where the
 //! caller's hello says that the caller is reached ([`TransportConfig::advertise`]). Once it knows the
 //! membership, only the addresses there count.

@@ -81,9 +81,9 @@ async fn stream(context: &Context, to: &Peer, snapshot: OutboundSnapshot) -> Res
     };
     let sent = match run.await {
         // The connection may have ended because the receiver has said why already.
-        Err(LinkError::Io(error)) => match sending.answer_at_hand().await {
-            Ok(Some(Answer::Ended(ended))) => ended,
-            Ok(_) | Err(_) => Err(LinkError::Io(error)),
+        Err(LinkError::Io(error)) => match sending.ended_already().await {
+            Ok(Some(ended)) => ended,
+            Ok(None) | Err(_) => Err(LinkError::Io(error)),
         },
         other => other,
     };
@@ -122,11 +122,8 @@ impl Sending<'_, '_> {
             };
             self.link.out.put_snapshot_chunk(group, chunk)?;
             self.link.flush().await?;
-            while let Some(answer) = self.answer_at_hand().await? {
-                match answer {
-                    Answer::Kept(kept) => self.confirm(kept),
-                    Answer::Ended(ended) => return ended,
-                }
+            if let Some(ended) = self.ended_already().await? {
+                return ended;
             }
         }
         self.link.out.put_snapshot_end(group);
@@ -168,6 +165,17 @@ impl Sending<'_, '_> {
                 return Ok(answer);
             }
         }
+    }
+
+    /// How the transfer has ended, if the receiver has said so.
+    async fn ended_already(&mut self) -> Result<Option<Result<(), LinkError>>, LinkError> {
+        while let Some(answer) = self.answer_at_hand().await? {
+            match answer {
+                Answer::Kept(kept) => self.confirm(kept),
+                Answer::Ended(ended) => return Ok(Some(ended)),
+            }
+        }
+        Ok(None)
     }
 
     /// What the receiver has said already, if anything.

@@ -4,6 +4,7 @@
 //! The files of the TCP crate's tests run here as they are: `kind` is what differs.
 
 #![expect(
+    clippy::indexing_slicing,
     clippy::unwrap_used,
     clippy::panic,
     reason = "helpers of tests fail by panicking"

@@ -17,7 +17,7 @@ use crate::snapshots::{Halting, begun, files, meta, on_files, outbound, outcome,
 use crate::strangers::Raw;
 
 /// A snapshot that can be read from anywhere.
-fn whole(meta: SnapshotMeta, bytes: &[u8]) -> OutboundSnapshot {
+pub(crate) fn whole(meta: SnapshotMeta, bytes: &[u8]) -> OutboundSnapshot {
     OutboundSnapshot {
         term: Term::new(3),
         meta,

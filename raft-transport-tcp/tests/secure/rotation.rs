@@ -1,6 +1,7 @@
 //! Certificates and authorities are replaced while nodes run, and nothing that matters is lost.
 
 use std::io::Read;
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -12,7 +13,8 @@ use raft_core::message::Body;
 use raft_core::node::Node;
 use raft_core::snapshot::SnapshotMeta;
 use raft_core::state_machine::{Committed, SnapshotView, StateMachine, StateMachineError};
-use raft_core::transport::Inbound;
+use raft_core::store::FileSnapshotStore;
+use raft_core::transport::{Inbound, Transport};
 use raft_core::units::Period;
 use raft_core::wire::{Lane, RefusalReason};
 use raft_transport_stream::Distrust;
@@ -24,7 +26,9 @@ use tokio::time::timeout;
 use crate::authority::{Authority, Files, name};
 use crate::identity::{node, proper};
 use crate::kind::{self, Carrier, TransportConfig};
+use crate::snapshots::{Halting, meta, outbound, outcome, state};
 use crate::strangers::{Raw, hello};
+use crate::streams::whole;
 use crate::{End, PATIENCE, identity};
 
 /// What every node's files hold, in the course of changes of the authority: the old one; the new one
@@ -168,6 +172,36 @@ async fn a_caller_that_does_not_call_again_is_cut_off() {
     let asked = deaf.frame().await.refusal().unwrap();
     assert_eq!(asked.reason, RefusalReason::Renewed);
     two.counts(|stats| stats.inbound_open == 0).await;
+}
+
+#[tokio::test]
+async fn a_snapshot_under_way_is_broken_off_and_gone_on_with() {
+    let authority = Authority::new("ours");
+    for sender_reloads in [true, false] {
+        let (first, second) = (proper(&authority, 1), proper(&authority, 2));
+        let dir = tempfile::tempdir().unwrap();
+        let mut one = node(1, &first);
+        let config = TransportConfig::default();
+        let transport = kind::bind_with("127.0.0.1:0", config, second.config()).unwrap();
+        let snapshots = Arc::new(FileSnapshotStore::open(dir.path()).unwrap());
+        let two = End::over(transport, identity(2, "test", 0), 1 << 20, snapshots);
+        let bytes = state(3 << 20);
+        let (data, go_on) = Halting::new(&bytes, 2 << 20);
+        one.transport
+            .send_snapshot(&two.peer(), outbound(meta(&bytes), data));
+        two.counts(|stats| stats.bytes_received >= 2 << 20).await;
+        let reloading = if sender_reloads { &one } else { &two };
+        reloading.transport.reload().unwrap();
+        two.counts(|stats| stats.inbound_open == 0).await;
+        // Whoever reads may have found out already.
+        let _ = go_on.send(());
+        let reason = outcome(&mut one).await.unwrap_err();
+        assert!(reason.contains("read anew"), "{reason}");
+        one.transport
+            .send_snapshot(&two.peer(), whole(meta(&bytes), &bytes));
+        assert_eq!(outcome(&mut one).await, Ok(()));
+        assert_eq!(one.transport.stats().snapshots_resumed, 1);
+    }
 }
 
 #[tokio::test]

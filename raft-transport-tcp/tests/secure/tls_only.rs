@@ -1,10 +1,16 @@
 //! What TLS over TCP meets that QUIC never does: plain text, and TLS of before 1.3.
 
-use raft_core::wire::{Lane, RefusalReason};
+use std::sync::Arc;
+
+use raft_core::wire::{Lane, OutBuffer, RefusalReason};
 use raft_transport_stream::Distrust;
+use raft_transport_stream::tls::Credentials;
 use raft_transport_tcp::{TcpTransport, TransportConfig};
+use rustls::pki_types::ServerName;
+use rustls::{ClientConfig, HandshakeKind};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
+use tokio_rustls::TlsConnector;
 
 use crate::authority::{Authority, name};
 use crate::identity::{node, proper};
@@ -89,14 +95,14 @@ async fn a_caller_that_offers_no_protocol_over_tls_is_refused() {
     let authority = Authority::new("ours");
     let two = node(2, &proper(&authority, 2));
     let files = proper(&authority, 1);
-    let credentials = raft_transport_stream::tls::Credentials::load(files.config()).unwrap();
-    let mut client = rustls::ClientConfig::clone(&credentials.current().client);
+    let credentials = Credentials::load(files.config()).unwrap();
+    let mut client = ClientConfig::clone(&credentials.current().client);
     client.alpn_protocols.clear();
     let address = two.transport.listen_address();
     let mut stream = crate::kind::call_with(address, client, name(2))
         .await
         .unwrap();
-    let mut out = raft_core::wire::OutBuffer::new();
+    let mut out = OutBuffer::new();
     out.put_hello(&hello(Lane::Control));
     stream.write_all_buf(&mut out).await.unwrap();
     assert!(!matches!(stream.read(&mut [0]).await, Ok(1..)));
@@ -104,6 +110,30 @@ async fn a_caller_that_offers_no_protocol_over_tls_is_refused() {
         .counts(|stats| stats.distrusted.contains_key(&Distrust::NoCommonProtocol))
         .await;
     assert_eq!(stats.bytes_received, 0);
+}
+
+#[tokio::test]
+async fn a_session_is_never_resumed() {
+    let authority = Authority::new("ours");
+    let (files, second) = (proper(&authority, 1), proper(&authority, 2));
+    let two = node(2, &second);
+    let credentials = Credentials::load(files.config()).unwrap();
+    let mut client = ClientConfig::clone(&credentials.current().client);
+    client.resumption = rustls::client::Resumption::in_memory_sessions(8);
+    let connector = TlsConnector::from(Arc::new(client));
+    for _ in 0..3 {
+        let address = two.transport.listen_address();
+        let tcp = TcpStream::connect(address).await.unwrap();
+        let named = ServerName::try_from(name(2)).unwrap();
+        let mut stream = connector.connect(named, tcp).await.unwrap();
+        let mut out = OutBuffer::new();
+        out.put_hello(&hello(Lane::Control));
+        stream.write_all_buf(&mut out).await.unwrap();
+        // Whatever could be resumed comes with the first answer.
+        assert!(stream.read(&mut [0; 64]).await.unwrap() > 0);
+        let (_, session) = stream.get_ref();
+        assert_eq!(session.handshake_kind(), Some(HandshakeKind::Full));
+    }
 }
 
 #[tokio::test]
