@@ -4,8 +4,8 @@ use super::{Backend, entries_after};
 use crate::id::ChainLink;
 use crate::store::{StableKey, Stores};
 
-/// A test for each property of a [`StableStore`](crate::store::StableStore). `$backend` makes a new, empty
-/// [`Backend`].
+/// A test for each property of a [`StableStore`](crate::store::StableStore). `$backend` makes a new,
+/// empty [`Backend`].
 #[macro_export]
 macro_rules! stable_conformance {
     ($backend:expr) => {
