@@ -29,7 +29,7 @@ impl Backend for Redb {
 
     /// Tests are not optimised, and each opening verifies the whole file.
     fn long_log_entries(&self) -> usize {
-        100_000
+        50_000
     }
 }
 

@@ -32,7 +32,7 @@ pub fn a_failed_sync_is_final_until_the_store_is_opened_anew(backend: &mut dyn F
         history.begun(&call);
         if matches!(call, Call::Sync) {
             backend.fail_next_sync();
-            assert_io(call.make(&mut stores));
+            assert_io(&call.make(&mut stores));
         } else {
             call.make(&mut stores).expect("the call");
         }
@@ -55,7 +55,7 @@ pub fn a_failed_record_is_final_until_the_store_is_opened_anew(backend: &mut dyn
     let vote = Call::Set(StableKey::HardState, b"term 2".to_vec());
     history.begun(&vote);
     backend.fail_next_sync();
-    assert_io(vote.make(&mut stores));
+    assert_io(&vote.make(&mut stores));
     for _ in 0..2 {
         let again = vote.make(&mut stores);
         assert!(again.is_err(), "a second attempt says all is well");
@@ -99,7 +99,7 @@ fn used(backend: &mut dyn FaultyBackend) -> (Stores, History) {
 }
 
 #[track_caller]
-fn assert_io(failed: Result<(), StoreError>) {
+fn assert_io(failed: &Result<(), StoreError>) {
     assert!(matches!(failed, Err(StoreError::Io { .. })), "{failed:?}");
 }
 

@@ -11,8 +11,8 @@ use crate::id::{ChainLink, LogIndex, Term};
 use crate::store::{LogBounds, StoreError};
 use crate::time::ClusterTime;
 
-/// A test for each property of a [`LogStore`](crate::store::LogStore). `$backend` makes a new, empty
-/// [`Backend`].
+/// A test for each property of a [`LogStore`](crate::store::LogStore). `$backend` makes a new,
+/// empty [`Backend`].
 #[macro_export]
 macro_rules! log_conformance {
     ($backend:expr) => {

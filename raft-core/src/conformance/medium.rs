@@ -438,8 +438,8 @@ impl Shape {
                 Self::Operations if chance.next_u64().is_multiple_of(2) => {
                     operation.reach(files, |_| true);
                 }
-                Self::Sectors if chance.next_u64() % 4 > 0 => {
-                    operation.reach(files, |_| chance.next_u64() % 3 > 0);
+                Self::Sectors if !chance.next_u64().is_multiple_of(4) => {
+                    operation.reach(files, |_| !chance.next_u64().is_multiple_of(3));
                 }
                 Self::Operations | Self::Sectors => {}
             }

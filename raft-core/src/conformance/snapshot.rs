@@ -11,8 +11,8 @@ use crate::snapshot::{Kept, SnapshotHeader, SnapshotMeta};
 use crate::store::{SnapshotSink, StoreError, Stores};
 use crate::time::ClusterTime;
 
-/// A test for each property of a [`SnapshotStore`](crate::store::SnapshotStore). `$backend` makes a new, empty
-/// [`Backend`].
+/// A test for each property of a [`SnapshotStore`](crate::store::SnapshotStore). `$backend` makes a new,
+/// empty [`Backend`].
 #[macro_export]
 macro_rules! snapshot_conformance {
     ($backend:expr) => {

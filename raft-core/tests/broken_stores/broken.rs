@@ -1,7 +1,7 @@
 //! The memory stores, each broken in one way.
 
 use std::collections::BTreeSet;
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use raft_core::conformance::Backend;
 use raft_core::entry::Entry;
@@ -114,7 +114,7 @@ impl Remembered {
     }
 
     pub(crate) fn get(&self) -> MutexGuard<'_, Memory> {
-        self.0.lock().unwrap_or_else(|error| error.into_inner())
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Whether this is what is wrong.

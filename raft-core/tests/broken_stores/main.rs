@@ -6,6 +6,8 @@ mod broken;
 #[cfg(test)]
 mod journal;
 #[cfg(test)]
+mod lazy;
+#[cfg(test)]
 mod log;
 #[cfg(test)]
 mod on_files;
@@ -25,6 +27,7 @@ mod table {
 
     use super::broken::{Broken, Fault};
     use super::journal::{self, Fault as JournalFault, Journal};
+    use super::lazy::{Fault as LazyFault, Lazy};
     use super::on_files::{OnFiles, directory, open_snapshots};
     use super::quiet::quietly;
 
@@ -144,6 +147,14 @@ mod table {
         ] }
     }
 
+    fn of_readers_of_damage() -> Vec<Row> {
+        rows! { Lazy::new, LazyFault, [
+            EndsBeforeADamagedEntry => files::a_flipped_byte_is_noticed_before_it_is_used,
+            EndsBeforeADamagedEntry => files::a_file_cut_short_is_noticed_before_it_is_used,
+            NamesNoEntry => files::damage_is_named_by_place_and_record,
+        ] }
+    }
+
     #[track_caller]
     fn check(rows: &[Row]) {
         let mut wrong = Vec::new();
@@ -175,6 +186,7 @@ mod table {
     #[test]
     fn every_broken_journal_is_found() {
         check(&of_journals());
+        check(&of_readers_of_damage());
     }
 
     mod healthy {
@@ -244,6 +256,7 @@ mod table {
             of_snapshots(),
             of_snapshot_files(),
             of_journals(),
+            of_readers_of_damage(),
         ];
         let rows: Vec<Row> = tables.into_iter().flatten().collect();
         let named: BTreeSet<&str> = rows.iter().map(|row| row.property).collect();
