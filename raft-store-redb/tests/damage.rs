@@ -13,6 +13,7 @@ use raft_core::conformance::{entries_after, sized};
 use raft_core::entry::Entry;
 use raft_core::id::ChainLink;
 use raft_core::store::{StableKey, StoreError, Stores};
+use raft_core::units::Size;
 use raft_store_redb::RedbConfig;
 use tempfile::TempDir;
 
@@ -156,7 +157,7 @@ fn a_flipped_byte_of_the_floor_is_noticed_or_harmless() {
 #[test]
 fn a_byte_that_flips_while_the_store_is_open_is_noticed_or_harmless() {
     let small = Small::new();
-    let config = RedbConfig { cache_bytes: 0 };
+    let config = RedbConfig { cache: Size(0) };
     let mut noticed = 0;
     for at in (0..small.length(DATABASE)).step_by(stride(331)) {
         let copy = small.copy();
