@@ -1,4 +1,14 @@
-//! `LogStore` and `StableStore` of [`raft_core`] on RocksDB.
-//!
-//! This crate is empty: it holds the name, the lints and the place in the workspace. Use
-//! `raft-store-redb` until the adapter is built; nothing here pretends to store anything.
+//! LogStore and StableStore on RocksDB (docs follow).
+
+mod config;
+mod database;
+mod error;
+mod layout;
+mod log;
+mod open;
+mod reader;
+mod stable;
+mod verified;
+
+pub use config::RocksdbConfig;
+pub use open::{compact, open, open_with};
