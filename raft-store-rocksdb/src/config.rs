@@ -46,9 +46,8 @@ impl RocksdbConfig {
         // What RocksDB can notice, it shall.
         options.set_paranoid_checks(true);
         options.set_track_and_verify_wals_in_manifest(true);
-        // A torn end must open. What else this mode would drop in silence is refused before: see
-        // `verified` and the floor.
-        options.set_wal_recovery_mode(DBRecoveryMode::PointInTime);
+        // Nothing that is broken is replayed: `verified` has cut off what a crash tore.
+        options.set_wal_recovery_mode(DBRecoveryMode::AbsoluteConsistency);
         // Both families reach their table files together: the rare writes of one would otherwise
         // keep the log of writes of the other.
         options.set_atomic_flush(true);

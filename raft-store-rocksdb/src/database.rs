@@ -11,7 +11,6 @@ use raft_core::id::LogIndex;
 use raft_core::store::records::{self, StableRecords};
 use raft_core::store::{
     CommitMark, Commits, DirectoryLock, Floor, FloorMark, LogBounds, StoreError, check_ends,
-    sync_directory,
 };
 use rocksdb::{
     BottommostLevelCompaction, ColumnFamily, ColumnFamilyDescriptor, CompactOptions, DB,
@@ -74,9 +73,6 @@ impl Database {
             drop(transaction);
             Ok((rocks, commits, bounds))
         })?;
-        // RocksDB has removed the logs of writes that it replayed. A torn one must not come back
-        // and stand before whole commits.
-        sync_directory(path)?;
         let last = bounds.last;
         let commits = Commits::open(&place, floor(commits, &lock)?, FloorMark { commits, last })?;
         Ok(Self {

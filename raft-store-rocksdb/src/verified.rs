@@ -1,10 +1,10 @@
-//! The log of writes, verified before RocksDB replays it.
+//! The log of writes, verified and trimmed before RocksDB replays it.
 //!
-//! RocksDB stops its replay at the first record that is not intact, and takes what follows for
-//! never written. That is right for the end of a log that a crash tore, and wrong for a bit that
-//! flipped before it. Here the two are told apart: each commit is one record, and is synced before
-//! the next is written, so a crash tears the last one alone. If a whole record stands anywhere
-//! behind a broken one, the broken one was once acknowledged.
+//! RocksDB's modes of replay either refuse an end that a crash tore, or take a bit that flipped
+//! for such an end, and drop what follows in silence. Here the two are told apart: each commit is
+//! one record, and is synced before the next is written, so a crash tears the last one alone. If a
+//! whole record stands anywhere behind a broken one, the broken one was once acknowledged: that is
+//! damage. Otherwise the broken end is cut off, and RocksDB replays in its strictest mode.
 //!
 //! ```text
 //!  a file is blocks of 32 KiB, a block is fragments and fewer than 7 bytes of padding
@@ -21,7 +21,7 @@ use std::path::{Path, PathBuf};
 
 use raft_core::store::StoreError;
 
-/// Checks the logs of writes of the database in `directory`.
+/// Checks the logs of writes of the database in `directory`, and cuts off what a crash tore.
 ///
 /// # Errors
 /// [`StoreError::Damaged`] if a record is broken and a whole one follows, [`StoreError::Io`].
@@ -29,17 +29,26 @@ pub(crate) fn verify(directory: &Path) -> Result<(), StoreError> {
     let mut scan = Scan::default();
     for path in logs(directory)? {
         let place = path.display().to_string();
-        let rotten = scan
-            .file(&path)
-            .map_err(StoreError::io(&place, "read the log of writes"))?;
-        if let Some(broken) = rotten {
-            let what = format!("byte {}", broken.at);
-            let detail = "the record there is broken, and whole ones follow";
-            let place = broken.path.display().to_string();
-            return Err(StoreError::damaged(place, what, &detail));
-        }
+        scan.file(&path)
+            .map_err(StoreError::io(place, "read the log of writes"))?;
+    }
+    if let (true, Some(first)) = (scan.whole_behind, scan.broken.first()) {
+        let place = first.path.display().to_string();
+        let what = format!("byte {}", first.at);
+        let detail = "the record there is broken, and whole ones follow";
+        return Err(StoreError::damaged(place, what, &detail));
+    }
+    for torn in &scan.broken {
+        let place = torn.path.display().to_string();
+        cut(torn).map_err(StoreError::io(place, "cut off a torn end"))?;
     }
     Ok(())
+}
+
+fn cut(torn: &Broken) -> io::Result<()> {
+    let file = File::options().write(true).open(&torn.path)?;
+    file.set_len(torn.at)?;
+    file.sync_all()
 }
 
 /// The logs of writes, in the order in which they were written. What is missing, RocksDB notices.
@@ -65,101 +74,87 @@ fn logs(directory: &Path) -> Result<Vec<PathBuf>, StoreError> {
 /// How far the logs were read.
 #[derive(Default)]
 struct Scan {
-    /// The first broken record.
-    broken: Option<Broken>,
-    /// Whether a record has begun and not ended.
-    begun: bool,
+    /// The first broken record of each file that has one.
+    broken: Vec<Broken>,
+    /// Whether a whole record stands behind a broken one.
+    whole_behind: bool,
+    /// Where the record began that has not ended yet.
+    begun: Option<u64>,
 }
 
-/// Where a record is not intact.
-#[derive(Clone)]
+/// A record that is not intact.
 struct Broken {
     path: PathBuf,
     at: u64,
 }
 
 impl Scan {
-    /// Reads one more file. Returns the broken record if a whole one stands behind it.
-    fn file(&mut self, path: &Path) -> io::Result<Option<Broken>> {
+    fn file(&mut self, path: &Path) -> io::Result<()> {
         let mut file = File::open(path)?;
         let mut block = Vec::with_capacity(BLOCK);
         let mut at = 0;
-        self.begun = false;
         loop {
             block.clear();
             file.by_ref().take(BLOCK as u64).read_to_end(&mut block)?;
-            let whole_behind = self.block(path, at, &block);
-            if whole_behind {
-                return Ok(self.broken.clone());
-            }
+            self.block(path, at, &block);
+            at += block.len() as u64;
             if block.len() < BLOCK {
                 break;
             }
-            at += BLOCK as u64;
         }
-        if self.begun {
-            self.broke(path, at + block.len() as u64);
+        if self.begun.is_some() {
+            self.broke(path, at);
         }
-        Ok(None)
+        Ok(())
     }
 
-    /// Reads one block, which begins at byte `at`. Returns whether a whole record stands behind a
-    /// broken one.
-    fn block(&mut self, path: &Path, at: u64, block: &[u8]) -> bool {
+    /// Reads one block, which begins at byte `at`.
+    fn block(&mut self, path: &Path, at: u64, block: &[u8]) {
         let mut rest = block;
+        let place = |rest: &[u8]| at + (block.len() - rest.len()) as u64;
         while rest.len() >= HEADER {
             let Some(fragment) = Fragment::parse(rest) else {
-                self.broke(path, at + (block.len() - rest.len()) as u64);
+                self.broke(path, place(rest));
                 // The length may be what is broken: the next one begins anywhere.
                 rest = rest.get(1..).unwrap_or_default();
                 continue;
             };
-            if self.take(path, at + (block.len() - rest.len()) as u64, &fragment) {
-                return true;
-            }
+            self.take(path, place(rest), &fragment);
             rest = rest.get(HEADER + fragment.data.len()..).unwrap_or_default();
         }
         // A file that ends within a header was torn there. In a full block it is padding.
         if block.len() < BLOCK && !rest.is_empty() {
-            self.broke(path, at + (block.len() - rest.len()) as u64);
+            self.broke(path, place(rest));
         }
-        false
     }
 
-    /// Takes an intact fragment. Returns whether it completes a record behind a broken one.
-    fn take(&mut self, path: &Path, at: u64, fragment: &Fragment<'_>) -> bool {
+    /// Takes the intact fragment at byte `at`.
+    fn take(&mut self, path: &Path, at: u64, fragment: &Fragment<'_>) {
+        let begins = matches!(fragment.kind, WHOLE | BEGINNING);
+        let goes_on = matches!(fragment.kind, MIDDLE | END);
+        if begins && self.begun.is_some() || goes_on && self.begun.is_none() {
+            self.broke(path, at);
+        }
         let completes = match fragment.kind {
-            WHOLE | BEGINNING if self.begun => {
-                self.broke(path, at);
-                self.begun = fragment.kind == BEGINNING;
-                fragment.kind == WHOLE
-            }
-            WHOLE => true,
             BEGINNING => {
-                self.begun = true;
+                self.begun = Some(at);
                 false
             }
-            MIDDLE | END if !self.begun => {
-                self.broke(path, at);
-                false
-            }
-            END => {
-                self.begun = false;
-                true
-            }
-            // The middle of a record, or a remark of RocksDB about the file.
-            _ => false,
+            END => self.begun.take().is_some(),
+            // The others are middles, and RocksDB's remarks about the file.
+            kind => kind == WHOLE,
         };
-        completes && self.broken.is_some() && !fragment.is_empty_batch()
+        let commits = completes && !fragment.is_empty_batch();
+        self.whole_behind |= commits && !self.broken.is_empty();
     }
 
+    /// The record at byte `at` is broken, or the one that has begun before and goes on there.
     fn broke(&mut self, path: &Path, at: u64) {
-        // In the middle of searching, what is broken is known already.
-        self.begun = false;
-        self.broken.get_or_insert_with(|| Broken {
-            path: path.to_path_buf(),
-            at,
-        });
+        let at = self.begun.take().unwrap_or(at);
+        if self.broken.last().is_none_or(|last| last.path != path) {
+            let path = path.to_path_buf();
+            self.broken.push(Broken { path, at });
+        }
     }
 }
 
