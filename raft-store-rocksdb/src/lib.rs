@@ -54,14 +54,24 @@
 //! logs of writes when it is opened. What it does not: none of its modes of replay tells a torn end
 //! of the log of writes from a bit that flipped in it.
 //!
-//! MODES
+//! | of 300 commits in the log of writes | `AbsoluteConsistency` | `TolerateCorruptedTailRecords` | `PointInTime` | this store |
+//! |---|---|---|---|---|
+//! | the last is cut short | refused | 299 | 299 | 299 |
+//! | the end of the last is zeros | refused | refused | 299 | 299 |
+//! | the end of the last is garbage | refused | refused | 299 | 299 |
+//! | a bit of the last is flipped | refused | refused | 299 | damage, by the floor |
+//! | a bit in the middle is flipped | refused | refused | 149 | damage |
+//! | a bit of a length is flipped | refused | 255 | 255 | damage |
 //!
-//! So the store opens with `PointInTime`, and adds what that mode lacks:
+//! The first three are what a power cut leaves, and must open; the others lose what was
+//! acknowledged, and must not. So the store uses the strictest mode, and adds what that lacks:
 //!
-//! - before every opening, the log of writes is read: a broken record with a whole one behind it
-//!   was acknowledged once, and is damage, for each commit is synced before the next is written;
-//! - a database that holds fewer commits than its floor is damaged: broken records at the very end
-//!   are noticed by this, and so is a list of tables whose end is missing;
+//! - before every opening, the log of writes is read. A broken record with a whole one behind it
+//!   was acknowledged once, for each commit is synced before the next is written: that is damage.
+//!   A broken end was torn by a crash, and is cut off;
+//! - a database that holds fewer commits than its floor is damaged: a broken record at the very end
+//!   is noticed by this, and so are a log of writes that is missing and a list of tables whose end
+//!   is;
 //! - every record is verified on every read, and RocksDB's own checks are never left out;
 //! - a database that is missing beside a floor or a snapshot is damage, never a new log.
 //!
@@ -72,9 +82,24 @@
 //! It is assumed that the medium keeps what it has synced, and that a write of one sector of the
 //! other slot does not spoil this one.
 //!
-//! # Written once
+//! # Disk and memory
 //!
-//! SETTINGS
+//! A log is written at its end and purged at its beginning, and the settings are chosen for that:
+//!
+//! | setting | why |
+//! |---|---|
+//! | a write buffer of 64 MiB | most entries are purged before they leave it, and are written once |
+//! | purges by one mark a range, then whole tables are dropped | no entry is read or merged in order to remove it |
+//! | tables of a buffer's size, merged when there are four | tables of a log do not overlap: a merge moves them as they are |
+//! | no compression | commands are compressed by who knows them; no codec is compiled in |
+//! | both families leave the buffer together | the rare writes of one do not keep the log of writes of the other |
+//! | indexes in the block cache, 256 open tables | memory has a bound, whatever the log's size |
+//! | two background threads, an info log of four times 1 MiB | the rest of the node has the machine |
+//! | iterators with bounds on both sides | a read does not wade through what was removed |
+//!
+//! What was purged takes room until its table is dropped or merged: in the test that appends and
+//! purges 4 MiB at a time, with a buffer of 1 MiB, the directory stays below MOST MiB however long it
+//! goes on. [`compact`] gives back what is left.
 
 mod config;
 mod database;

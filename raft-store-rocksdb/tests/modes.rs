@@ -20,9 +20,9 @@ fn no_mode_of_replay_tells_a_torn_end_from_a_flipped_bit() {
         ("garbage", |log, last| log[last + 30..].fill(0xa5)),
         ("flip in the last", |log, last| log[last + 50] ^= 4),
         ("flip in the middle", |log, last| log[last / 2] ^= 4),
-        // The length of a record in the last block, which then seems to reach beyond the end.
-        ("flip of a length", |log, _| {
-            let at = record_after(log, 32 << 10);
+        // Some forty before the last; it then seems to reach beyond the end.
+        ("flip in a length", |log, last| {
+            let at = record_after(log, last - 8_000);
             log[at + 5] ^= 0x40;
         }),
     ];
@@ -47,6 +47,11 @@ fn no_mode_of_replay_tells_a_torn_end_from_a_flipped_bit() {
     }
     let expected = [
         "cut: refused, 299, 299",
+        "zeros: refused, refused, 299",
+        "garbage: refused, refused, 299",
+        "flip in the last: refused, refused, 299",
+        "flip in the middle: refused, refused, 149",
+        "flip in a length: refused, 255, 255",
     ];
     assert_eq!(table, expected);
 }
