@@ -25,7 +25,7 @@
 //! | | `log/GROUP` | the last purged link and the last link |
 //! | | `stable/GROUP` | all stable records |
 //!
-//! Each value of `records` ends with a crc32c over its key and itself; an entry's record has its
+//! The values of `records` are sealed, see [`raft_core::store::records`]; an entry's record has its
 //! own checksums. So a value that was altered, or that stands under another key, is noticed on
 //! every read; and as all three records are there from the creation on, a missing one is damage
 //! and never "not yet set". Keys carry the group from the first day; today there is group 0.
@@ -61,6 +61,13 @@
 //!
 //! It is assumed that the medium keeps what it has synced, and that a write of one sector of the
 //! other slot does not spoil this one.
+//!
+//! # Disk and memory
+//!
+//! Purged entries leave free pages, which later commits use again; the file does not shrink by
+//! itself. So it is as large as the log ever was, and what commits need while they are under way:
+//! in the test that appends and purges 4 MiB at a time it stays below MOST MiB however long it goes on.
+//! [`compact`] gives back what is free. Memory is the cache, and 8 bytes for each page of the file.
 
 mod config;
 mod database;

@@ -1,7 +1,7 @@
 //! Whatever byte is flipped: it is noticed, or it does no harm. Never other data, never fewer
 //! entries, never an empty log, never a panic.
 //!
-//! A run takes a sample of the bytes. `RAFT_FLIP_STRIDE=1` flips every one, in a quarter of an hour.
+//! Every byte of every file is flipped, one after the other.
 
 #![expect(clippy::indexing_slicing, reason = "a test that fails panics")]
 
@@ -13,7 +13,8 @@ use raft_core::conformance::{entries_after, sized};
 use raft_core::entry::Entry;
 use raft_core::id::ChainLink;
 use raft_core::store::{StableKey, StoreError, Stores};
-use raft_store_redb::RedbConfig;
+use raft_core::units::Size;
+use raft_store_redb::{RedbConfig, compact};
 use tempfile::TempDir;
 
 /// A small store: entries of two terms after a purge, one of them large, and both records.
@@ -33,8 +34,8 @@ impl Small {
         let directory = directory();
         let mut stores = raft_store_redb::open(directory.path()).expect("open");
         let old = entries_after(ChainLink::ORIGIN, 1, 20);
-        let mut entries = entries_after(old[9].link(), 2, 30);
-        entries.push(sized(entries[29].link(), 2, 9_000));
+        let mut entries = entries_after(old[9].link(), 2, 12);
+        entries.push(sized(entries[11].link(), 2, 5_000));
         set(&mut stores, StableKey::Identity, IDENTITY);
         stores.log.append(&old).expect("append");
         stores.log.sync().expect("sync");
@@ -45,6 +46,8 @@ impl Small {
         stores.log.purge_prefix(old[3].link()).expect("purge");
         stores.log.sync().expect("sync");
         entries.splice(..0, old[4..10].iter().cloned());
+        drop(stores);
+        compact(directory.path(), &RedbConfig::default()).expect("compact");
         Self {
             directory,
             purged: old[3].link(),
@@ -111,11 +114,6 @@ fn flip(directory: &TempDir, file: &str, at: usize) {
     file.write_all(&byte).expect("write");
 }
 
-fn stride(sample: usize) -> usize {
-    let chosen = std::env::var("RAFT_FLIP_STRIDE").ok();
-    chosen.map_or(sample, |text| text.parse().expect("a number"))
-}
-
 /// Flips one byte after the other in copies of a closed store. Returns how many were noticed.
 fn flip_at_rest(file: &str, places: impl Iterator<Item = usize>) -> usize {
     let small = Small::new();
@@ -125,14 +123,18 @@ fn flip_at_rest(file: &str, places: impl Iterator<Item = usize>) -> usize {
         flip(&copy, file, at);
         if let Err(error) = small.verify(copy.path()) {
             noticed += 1;
-            let text = error.to_string();
-            assert!(text.contains(file), "byte {at}: {text}");
-            assert!(!text.contains("panicked"), "byte {at}: {text}");
-            let named = error.is_damage() || matches!(error, StoreError::Format { .. });
-            assert!(named, "byte {at}: {text}");
+            assert_names(&error, file, &format!("byte {at}"));
         }
     }
     noticed
+}
+
+fn assert_names(error: &StoreError, place: &str, flipped: &str) {
+    let text = error.to_string();
+    assert!(text.contains(place), "{flipped}: {text}");
+    assert!(!text.contains("panicked"), "{flipped}: {text}");
+    let named = error.is_damage() || matches!(error, StoreError::Format { .. });
+    assert!(named, "{flipped}: {text}");
 }
 
 #[test]
@@ -143,22 +145,43 @@ fn a_flipped_byte_of_the_header_is_noticed_or_harmless() {
 
 #[test]
 fn a_flipped_byte_of_the_pages_is_noticed_or_harmless() {
-    let noticed = flip_at_rest(DATABASE, (400..).step_by(stride(127)));
-    assert!(noticed > 50, "{noticed} noticed");
+    let noticed = flip_at_rest(DATABASE, (400..).step_by(2));
+    assert!(noticed > 4_000, "{noticed} noticed");
+}
+
+/// As the other half, at the same time.
+#[test]
+fn a_flipped_byte_at_an_odd_place_of_the_pages_is_noticed_or_harmless() {
+    let noticed = flip_at_rest(DATABASE, (401..).step_by(2));
+    assert!(noticed > 4_000, "{noticed} noticed");
 }
 
 #[test]
 fn a_flipped_byte_of_the_floor_is_noticed_or_harmless() {
-    flip_at_rest(FLOOR, (0..).step_by(stride(29)));
+    let small = Small::new();
+    let (slot, length) = (small.length(FLOOR) / 2, 44);
+    for at in (0..length).flat_map(|at| [at, slot + at]) {
+        let copy = small.copy();
+        flip(&copy, FLOOR, at);
+        if let Err(error) = small.verify(copy.path()) {
+            assert_names(&error, FLOOR, &format!("floor, byte {at}"));
+        }
+    }
+    // The rest of each slot is empty: all of it at once.
+    let copy = small.copy();
+    for at in (length..slot).flat_map(|at| [at, slot + at]) {
+        flip(&copy, FLOOR, at);
+    }
+    small.verify(copy.path()).expect("nothing is kept there");
 }
 
 /// The medium changes behind redb's back, which has verified the pages and trusts them now.
 #[test]
 fn a_byte_that_flips_while_the_store_is_open_is_noticed_or_harmless() {
     let small = Small::new();
-    let config = RedbConfig { cache_bytes: 0 };
+    let config = RedbConfig { cache: Size(0) };
     let mut noticed = 0;
-    for at in (0..small.length(DATABASE)).step_by(stride(331)) {
+    for at in (0..small.length(DATABASE)).step_by(331) {
         let copy = small.copy();
         let mut stores = raft_store_redb::open_with(copy.path(), &config).expect("open");
         flip(&copy, DATABASE, at);

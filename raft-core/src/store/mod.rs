@@ -1,15 +1,19 @@
 //! The storage contracts, and the snapshot store on files.
 
+mod commits;
 mod directory;
 mod error;
 mod file_snapshot;
 mod floor;
 mod log;
+pub mod records;
 mod snapshot;
 mod stable;
 mod stable_record;
+mod stored;
 mod unsynced;
 
+pub use commits::{CommitMark, Commits};
 pub use directory::{DirectoryLock, create_directory, publish, sync_directory};
 pub use error::StoreError;
 pub use file_snapshot::FileSnapshotStore;
@@ -18,6 +22,7 @@ pub use log::{LogBounds, LogReader, LogStore};
 pub use snapshot::{SnapshotRead, SnapshotSink, SnapshotStore};
 pub use stable::{StableKey, StableStore};
 pub use stable_record::StableRecord;
+pub use stored::{StoredRange, check_ends, stored_entry};
 pub use unsynced::Unsynced;
 
 use std::fmt;
