@@ -5,6 +5,7 @@
 //! the server's [`server::Service`] proposes a [`kv::Command`] to its node; once it is committed,
 //! every node's [`kv::KvMachine`] applies it to its [`kv::KvState`].
 
+pub mod backend;
 pub mod bench;
 pub mod cli;
 pub mod client;

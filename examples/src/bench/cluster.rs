@@ -1,5 +1,6 @@
 //! Three nodes in this process.
 
+use std::path::Path;
 use std::time::Duration;
 
 use raft_core::consensus::RoleName;
@@ -7,8 +8,6 @@ use raft_core::id::ClusterId;
 use raft_core::membership::Membership;
 use raft_core::memory::{MemoryStores, Network};
 use raft_core::node::{Node, NodeBuilder};
-use raft_core::store::Stores;
-use raft_transport_tcp::{TcpTransport, TransportConfig};
 use tempfile::TempDir;
 use tokio::runtime::Handle;
 use tokio::task::JoinSet;
@@ -16,6 +15,8 @@ use tokio::time::timeout;
 
 use super::options::Setting;
 use super::sink::Sink;
+use crate::backend::{StoreSettings, TransportSettings, bind};
+use crate::config::{StoreKind, TransportKind};
 use crate::failure::{Failure, OrFail};
 use crate::local::free_ports;
 
@@ -43,12 +44,8 @@ impl Cluster {
                     Node::builder(id, stores, network.transport(id), Sink::default())
                         .runtime(Handle::current())
                 }
-                Setting::Tcp => with_tcp(id, &address, MemoryStores::new().open())?,
-                Setting::Redb => {
-                    let path = directory.path().join(id.to_string());
-                    let stores = raft_store_redb::open(&path).or_fail(|| "redb".into())?;
-                    with_tcp(id, &address, stores)?
-                }
+                Setting::Tcp => with_tcp(id, &address, StoreKind::Memory, directory.path())?,
+                Setting::Redb => with_tcp(id, &address, StoreKind::Redb, directory.path())?,
             };
             let node = builder
                 .cluster(ClusterId::from_name("bench"))
@@ -88,10 +85,17 @@ impl Cluster {
     }
 }
 
-fn with_tcp(id: u64, address: &str, stores: Stores) -> Result<NodeBuilder, Failure> {
-    let transport = TcpTransport::bind_plaintext(address, TransportConfig::default());
-    let transport = transport.or_fail(|| format!("cannot listen on {address}"))?;
-    Ok(Node::builder(id, stores, transport, Sink::default()))
+fn with_tcp(
+    id: u64,
+    address: &str,
+    store: StoreKind,
+    directory: &Path,
+) -> Result<NodeBuilder, Failure> {
+    let directory = directory.join(id.to_string());
+    let stores = StoreSettings::default().open(store, &directory)?;
+    let transport = bind(TransportKind::Tcp, address, &TransportSettings::default())?;
+    let machine = Box::new(Sink::default());
+    Ok(Node::builder_boxed(id, stores, transport, machine))
 }
 
 const NODES: usize = 3;

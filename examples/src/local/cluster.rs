@@ -10,8 +10,8 @@ use super::ports::free_ports;
 use super::process::NodeProcess;
 use crate::client::Client;
 use crate::config::{
-    Address, LimitsConfig, NodeName, PeerConfig, ServerConfig, StoreKind, TimingConfig,
-    TransportKind,
+    Address, LimitsConfig, NetworkSection, NodeName, PeerConfig, RedbSection, RocksdbSection,
+    ServerConfig, StoreKind, TimingConfig, TransportKind,
 };
 use crate::failure::{Failure, OrFail};
 use crate::protocol::NodeReport;
@@ -66,11 +66,15 @@ impl LocalCluster {
                 clients: peer.clients.clone(),
                 directory: directory.join(format!("node-{id}")),
                 store: StoreKind::default(),
-                transport: TransportKind::default(),
+                transport: TransportKind::Tcp,
                 recovery_epoch: 0,
                 peers: peers.clone(),
                 timing: TimingConfig::default(),
                 limits: LimitsConfig::default(),
+                redb: RedbSection::default(),
+                rocksdb: RocksdbSection::default(),
+                network: NetworkSection::default(),
+                tls: None,
             };
             adjust(&mut config);
             let path = cluster.config_path(id);
