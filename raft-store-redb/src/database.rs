@@ -70,15 +70,7 @@ impl Database {
         lock: DirectoryLock,
         floor: impl FnOnce(u64, &DirectoryLock) -> Result<Floor, StoreError>,
     ) -> Result<Self, StoreError> {
-        let (redb, commits, bounds) = guarded(&place, "open", || {
-            let redb = open_verified(&place, backend, config)?;
-            let transaction = redb.begin_read()?;
-            let commits = layout::decode_store(&place, &record(&transaction, &place, STORE_NAME)?)?;
-            let bounds = bounds(&transaction, &place)?;
-            cross_check(&transaction, &place, bounds)?;
-            drop(transaction);
-            Ok((redb, commits, bounds))
-        })?;
+        let (redb, commits, bounds) = open_checked(&place, backend, config)?;
         let mut floor = floor(commits, &lock)?;
         let last = bounds.last;
         check_floor(&place, floor.mark(), FloorMark { commits, last })?;
@@ -156,6 +148,24 @@ impl Database {
         // A panic inside a commit leaves `failed` set, which says all there is to say.
         self.writer.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Opens a database that exists, verifies it whole, and returns how many commits it holds and where its
+/// log begins and ends.
+pub(crate) fn open_checked(
+    place: &str,
+    backend: impl StorageBackend,
+    config: &RedbConfig,
+) -> Result<(redb::Database, u64, LogBounds), StoreError> {
+    guarded(place, "open", || {
+        let redb = open_verified(place, backend, config)?;
+        let transaction = redb.begin_read()?;
+        let commits = layout::decode_store(place, &record(&transaction, place, STORE_NAME)?)?;
+        let bounds = bounds(&transaction, place)?;
+        cross_check(&transaction, place, bounds)?;
+        drop(transaction);
+        Ok((redb, commits, bounds))
+    })
 }
 
 /// What one commit does.
@@ -267,7 +277,11 @@ fn cross_check(
     Ok(())
 }
 
-fn check_floor(place: &str, floor: FloorMark, found: FloorMark) -> Result<(), StoreError> {
+pub(crate) fn check_floor(
+    place: &str,
+    floor: FloorMark,
+    found: FloorMark,
+) -> Result<(), StoreError> {
     if floor.commits < found.commits || floor == found {
         return Ok(());
     }

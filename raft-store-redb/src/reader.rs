@@ -42,7 +42,7 @@ impl LogReader for RedbReader {
     }
 }
 
-fn read_range(
+pub(crate) fn read_range(
     transaction: &ReadTransaction,
     place: &str,
     range: Range<LogIndex>,
