@@ -7,11 +7,14 @@
 
 pub mod backend;
 pub mod bench;
+#[cfg(any(feature = "tls", feature = "quic"))]
+pub mod certs;
 pub mod cli;
 pub mod client;
 pub mod config;
 pub mod demo;
 pub mod failure;
+pub mod inspect;
 pub mod kv;
 pub mod local;
 pub mod protocol;

@@ -2,8 +2,6 @@
 //! adapters. Each is behind the Cargo feature of its name, so that one compiles only what one uses.
 
 mod store;
-#[cfg(any(feature = "tls", feature = "quic"))]
-mod tls;
 mod transport;
 
 pub use store::{StoreSettings, detect};

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use raft_core::memory::MemoryStores;
-use raft_core::store::Stores;
+use raft_core::store::{ReadOnlyStores, Stores};
 
 #[cfg(not(all(feature = "redb", feature = "rocksdb")))]
 use super::not_built;
@@ -51,6 +51,30 @@ impl StoreSettings {
                 opened.or_fail(|| cannot_open(directory))
             }
             StoreKind::Memory => Ok(MemoryStores::new().open()),
+            #[cfg(not(all(feature = "redb", feature = "rocksdb")))]
+            other => Err(not_built(other.as_str(), other.lacks_feature())),
+        }
+    }
+
+    /// Opens the store of this kind in `directory` for looking: nothing is written, nothing created.
+    ///
+    /// # Errors
+    /// [`Failure`] if a node has it open, or if it is damaged, or if this build has no such store.
+    pub fn open_read_only(
+        &self,
+        kind: StoreKind,
+        directory: &Path,
+    ) -> Result<ReadOnlyStores, Failure> {
+        match kind {
+            #[cfg(feature = "redb")]
+            StoreKind::Redb => raft_store_redb::open_read_only(directory, &self.redb)
+                .or_fail(|| cannot_open(directory)),
+            #[cfg(feature = "rocksdb")]
+            StoreKind::Rocksdb => raft_store_rocksdb::open_read_only(directory, &self.rocksdb)
+                .or_fail(|| cannot_open(directory)),
+            StoreKind::Memory => Err(Failure::new(
+                "a store in memory is gone with its process: there is nothing to look at",
+            )),
             #[cfg(not(all(feature = "redb", feature = "rocksdb")))]
             other => Err(not_built(other.as_str(), other.lacks_feature())),
         }

@@ -49,7 +49,7 @@ pub fn bind(
             raft_transport_tcp::TcpTransport::bind(
                 listen,
                 settings.network.clone(),
-                super::tls::config(settings.tls.as_ref())?,
+                tls(settings)?,
             ),
             listen,
         ),
@@ -58,13 +58,22 @@ pub fn bind(
             raft_transport_quic::QuicTransport::bind(
                 listen,
                 settings.network.clone(),
-                super::tls::config(settings.tls.as_ref())?,
+                tls(settings)?,
             ),
             listen,
         ),
         #[cfg(not(all(feature = "tls", feature = "quic")))]
         other => Err(super::not_built(other.as_str(), other.lacks_feature())),
     }
+}
+
+#[cfg(any(feature = "tls", feature = "quic"))]
+fn tls(settings: &TransportSettings) -> Result<TlsSection, Failure> {
+    settings.tls.clone().ok_or_else(|| {
+        Failure::new(
+            "there is no [tls]: say where certificate, key and authorities are (`kv certs` makes them)",
+        )
+    })
 }
 
 #[cfg(any(feature = "tcp", feature = "quic"))]

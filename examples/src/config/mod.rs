@@ -89,6 +89,8 @@ pub struct TimingConfig {
     pub election_timeout: Option<Period>,
     /// A leader whose disk stands still for this long gives up its leadership.
     pub disk_stall_timeout: Option<Period>,
+    /// Whether reads may trust the clocks of the nodes (`kv get --read lease`).
+    pub lease_reads: Option<bool>,
 }
 
 /// See [`raft_core::config::Config`] for meaning and defaults.
@@ -156,6 +158,7 @@ impl ServerConfig {
             &mut raft.disk_stall_timeout,
             timing.disk_stall_timeout.map(|p| p.0),
         );
+        replace(&mut raft.lease_reads, timing.lease_reads);
         replace(&mut raft.entry_bytes_max, limits.entry_bytes_max.map(bytes));
         replace(&mut raft.snapshot_entries, limits.snapshot_entries);
         replace(&mut raft.snapshot_bytes, limits.snapshot_bytes.map(|s| s.0));

@@ -2,10 +2,6 @@
 //! said in its own crate; a section of one that this build does not have is refused, for nobody
 //! could check it.
 
-use std::path::PathBuf;
-
-use serde::{Deserialize, Serialize};
-
 /// `[redb]`.
 #[cfg(feature = "redb")]
 pub type RedbSection = raft_store_redb::RedbConfig;
@@ -30,23 +26,21 @@ pub type NetworkSection = raft_transport_quic::TransportConfig;
 #[cfg(not(any(feature = "tcp", feature = "quic")))]
 pub type NetworkSection = absent::Network;
 
-/// `[tls]`: who this node is, and whom it believes. Files in PEM; `kv certs` makes them.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct TlsSection {
-    /// This node's certificate, followed by what lies between it and the authority, if anything does.
-    pub certificate: PathBuf,
-    /// The certificate's private key. Only the server's user should be able to read it.
-    pub key: PathBuf,
-    /// The certificates of the authorities that certify nodes of this cluster.
-    pub authorities: PathBuf,
-}
+/// `[tls]`: who this node is, and whom it believes.
+#[cfg(feature = "tls")]
+pub type TlsSection = raft_transport_tcp::TlsConfig;
+/// `[tls]`: who this node is, and whom it believes.
+#[cfg(all(feature = "quic", not(feature = "tls")))]
+pub type TlsSection = raft_transport_quic::TlsConfig;
+/// `[tls]`, in a build without it.
+#[cfg(not(any(feature = "tls", feature = "quic")))]
+pub type TlsSection = absent::Tls;
 
 /// Sections that say which feature they need.
 #[cfg(not(all(
     feature = "redb",
     feature = "rocksdb",
-    any(feature = "tcp", feature = "quic")
+    any(feature = "tls", feature = "quic")
 )))]
 mod absent {
     use serde::de::{Deserialize, Deserializer, Error as _};
@@ -84,5 +78,7 @@ mod absent {
         Rocksdb, "rocksdb", "rocksdb";
         #[cfg(not(any(feature = "tcp", feature = "quic")))]
         Network, "transport", "tcp";
+        #[cfg(not(any(feature = "tls", feature = "quic")))]
+        Tls, "tls", "tls";
     }
 }

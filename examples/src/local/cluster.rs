@@ -77,6 +77,7 @@ impl LocalCluster {
                 tls: None,
             };
             adjust(&mut config);
+            certify(&mut config, directory)?;
             let path = cluster.config_path(id);
             std::fs::write(&path, config.to_string())
                 .or_fail(|| format!("cannot write {}", path.display()))?;
@@ -201,6 +202,24 @@ impl LocalCluster {
     }
 }
 
+/// Makes certificates for nodes whose transport needs them.
+#[cfg(any(feature = "tls", feature = "quic"))]
+fn certify(config: &mut ServerConfig, directory: &Path) -> Result<(), Failure> {
+    if config.transport.is_secure() && config.tls.is_none() {
+        let certificates = directory.join("certificates");
+        crate::certs::make(&config.cluster, &[config.id], &certificates, CERTIFIED_DAYS)?;
+        config.tls = Some(crate::certs::section(&certificates, config.id));
+    }
+    Ok(())
+}
+
+#[cfg(not(any(feature = "tls", feature = "quic")))]
+fn certify(_: &mut ServerConfig, _: &Path) -> Result<(), Failure> {
+    Ok(())
+}
+
+#[cfg(any(feature = "tls", feature = "quic"))]
+const CERTIFIED_DAYS: u16 = 30;
 const STOP_WITHIN: Duration = Duration::from_secs(10);
 const LOOK_WITHIN: Duration = Duration::from_secs(1);
 const LOOK_AGAIN: Duration = Duration::from_millis(10);
