@@ -10,14 +10,17 @@ use raft_core::wire::{Frame, FrameError, FrameLimits, OutBuffer, Refusal, Refusa
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::{MissedTickBehavior, interval, timeout};
 
+use crate::renewal::Renewals;
 use crate::stats::Counters;
-use crate::streams::{ByteStream, Proof};
+use crate::streams::{ByteStream, Established, Proof};
 
 /// A stream of frames over any byte stream.
 pub(crate) struct Connection<'a> {
     stream: Box<dyn ByteStream>,
     /// What the other end has proved before its first frame.
     pub(crate) proof: Proof,
+    /// When the connection has to be made anew.
+    pub(crate) renewals: Renewals,
     read: BytesMut,
     limits: FrameLimits,
     counters: &'a Counters,
@@ -55,6 +58,8 @@ pub(crate) enum LinkError {
     TimedOut(&'static str),
     #[error("another connection took its place")]
     Replaced,
+    #[error("certificates were read anew")]
+    Renewed,
     #[error("this node has stopped")]
     Stopped,
     #[error("{0}")]
@@ -70,15 +75,16 @@ const LINGER: Duration = Duration::from_millis(500);
 
 impl<'a> Connection<'a> {
     pub(crate) fn new(
-        (stream, proof): (Box<dyn ByteStream>, Proof),
+        established: Established,
         limits: FrameLimits,
         write_timeout: Duration,
         counters: &'a Counters,
         progress: &'a Progress,
     ) -> Self {
         Self {
-            stream,
-            proof,
+            stream: established.stream,
+            proof: established.proof,
+            renewals: established.renewals,
             read: BytesMut::new(),
             limits,
             counters,
@@ -130,7 +136,11 @@ impl<'a> Connection<'a> {
                 Ok(written) => self.counters.bytes_sent.add(written?),
             }
         }
-        Ok(())
+        // A stream that encrypts may have taken more than the network has.
+        match timeout(self.write_timeout, self.stream.flush()).await {
+            Err(_) => Err(LinkError::TimedOut("a write")),
+            Ok(flushed) => Ok(flushed?),
+        }
     }
 
     /// Says why, and gives the other end a moment to read it: closing with unread bytes in our
@@ -198,8 +208,17 @@ impl LinkError {
             | Self::RefusedByPeer(_)
             | Self::TimedOut(_)
             | Self::Replaced
+            | Self::Renewed
             | Self::Stopped
             | Self::Snapshot(_) => None,
+        }
+    }
+
+    /// Nothing is wrong: the connection ends in order to be made anew.
+    pub(crate) fn is_renewal(&self) -> bool {
+        match self {
+            Self::RefusedByPeer(refusal) => refusal.reason == RefusalReason::Renewed,
+            other => matches!(other, Self::Renewed),
         }
     }
 
@@ -210,6 +229,17 @@ impl LinkError {
 
 impl From<FrameError> for LinkError {
     fn from(error: FrameError) -> Self {
-        Self::Refused(Refusal::of_frame(&error))
+        match error {
+            FrameError::Magic { found } if is_tls(found) => {
+                let text = "the other end speaks TLS, this node speaks plain text";
+                Self::refused(RefusalReason::WrongMagic, text)
+            }
+            other => Self::Refused(Refusal::of_frame(&other)),
+        }
     }
+}
+
+/// Whether bytes begin a record of TLS: its kind (20 to 23), then its version.
+fn is_tls(bytes: [u8; 4]) -> bool {
+    matches!(bytes, [20..=23, 3, ..])
 }

@@ -16,7 +16,7 @@ use crate::connection::{Connection, LinkError, Progress};
 use crate::handshake;
 use crate::pace::SnapshotStreams;
 use crate::stats::Counters;
-use crate::streams::{ByteStream, Established, Proof, Streams};
+use crate::streams::{Established, Streams};
 use crate::tasks::Tasks;
 
 /// Settings, identity, and where things go.
@@ -38,12 +38,12 @@ impl Context {
     /// A connection that has not been introduced: it takes small frames only.
     pub(crate) fn link<'a>(
         &'a self,
-        stream: (Box<dyn ByteStream>, Proof),
+        established: Established,
         progress: &'a Progress,
     ) -> Connection<'a> {
-        let write_timeout = self.config.write_timeout();
+        let write_timeout = self.config.write_timeout.0;
         Connection::new(
-            stream,
+            established,
             HANDSHAKE_LIMITS,
             write_timeout,
             &self.counters,
@@ -59,18 +59,14 @@ impl Context {
         progress: &'a Progress,
     ) -> Result<Connection<'a>, LinkError> {
         let connect = self.streams.dial(peer, address, lane);
-        let Established {
-            stream,
-            local,
-            proof,
-        } = match timeout(self.config.connect_timeout(), connect).await {
-            Ok(established) => established?,
+        let established = match timeout(self.config.connect_timeout.0, connect).await {
+            Ok(established) => established.inspect_err(|error| self.counters.distrust(error))?,
             Err(_) => return Err(LinkError::TimedOut("the dial")),
         };
-        let advertised = self.advertised(local);
+        let advertised = self.advertised(established.local);
         let hello = Hello::new(self.local, peer, lane).reached_at(&advertised);
-        let mut link = self.link((stream, proof), progress);
-        match handshake::dial(&mut link, &hello, self.config.handshake_timeout()).await {
+        let mut link = self.link(established, progress);
+        match handshake::dial(&mut link, &hello, self.config.handshake_timeout.0).await {
             Ok(()) => {
                 self.counters.dialed.add(1);
                 tracing::debug!(node = %self.local.node, %peer, address, ?lane, "connected");
@@ -105,6 +101,9 @@ impl Context {
     pub(crate) async fn conclude(&self, link: &mut Connection<'_>, error: &LinkError) {
         if let LinkError::RefusedByPeer(refusal) = error {
             self.counters.refused_by_peer(refusal);
+        }
+        if let LinkError::Io(error) = error {
+            self.counters.distrust(error);
         }
         if let Some(refusal) = error.refusal() {
             link.refuse(self.local.group, refusal).await;

@@ -1,6 +1,5 @@
 //! One lane to one peer: connects when there is something to send, writes what waits, reconnects.
 
-use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,6 +8,7 @@ use raft_core::message::Message;
 use raft_core::wire::{Frame, FrameKind, Lane, RefusalReason};
 use tokio::time::{Instant, MissedTickBehavior, interval_at, timeout};
 
+use crate::chance::jittered;
 use crate::connection::{Connection, LinkError, Progress};
 use crate::context::Context;
 use crate::queue::{Address, Queue};
@@ -31,7 +31,7 @@ const UNUSED_TICKS_MAX: u32 = 60;
 
 impl Dialer {
     pub(crate) fn new(context: Arc<Context>, peer: NodeId, lane: Lane, queue: Arc<Queue>) -> Self {
-        let pause = context.config.backoff_min();
+        let pause = context.config.backoff_min.0;
         Self {
             context,
             peer,
@@ -49,9 +49,9 @@ impl Dialer {
             let began = Instant::now();
             let address = self.queue.address();
             if let Err(error) = self.serve(&address).await {
-                if began.elapsed() > self.context.config.backoff_max() {
+                if began.elapsed() > self.context.config.backoff_max.0 {
                     // A connection that lasted deserves a quick successor.
-                    self.pause = self.context.config.backoff_min();
+                    self.pause = self.context.config.backoff_min.0;
                     self.trouble.clear();
                 }
                 self.report(&address.text, &error);
@@ -73,32 +73,46 @@ impl Dialer {
             }
         };
         let _open = counters.outbound_open.raise();
-        let served = self.write(&mut link, address.version).await;
-        if let Err(error) = &served {
-            self.context.conclude(&mut link, error).await;
+        match self.write(&mut link, address.version).await {
+            Ok(()) => Ok(()),
+            Err(error) if error.is_renewal() => {
+                // What was sent is taken in before the other end closes too. What waits goes over
+                // the next connection.
+                counters.renewed.add(1);
+                tracing::debug!(peer = %self.peer, lane = ?self.lane, "renewed: {error}");
+                link.finish().await;
+                Ok(())
+            }
+            Err(error) => {
+                self.context.conclude(&mut link, &error).await;
+                Err(error)
+            }
         }
-        served
     }
 
     /// Writes everything that waits in as few writes as possible; at rest, watches the other end.
     async fn write(&self, link: &mut Connection<'_>, version: u64) -> Result<(), LinkError> {
-        let keepalive = self.context.config.keepalive();
+        let keepalive = self.context.config.keepalive.0;
         let mut ticks = interval_at(Instant::now() + keepalive, keepalive);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let idle = link.progress.idle(self.context.config.idle_timeout());
-        tokio::pin!(idle);
+        let idle = link.progress.idle(self.context.config.idle_timeout.0);
+        let due = link.renewals.clone().due();
+        tokio::pin!(idle, due);
         let mut unused_ticks = 0;
         let mut batch = Vec::new();
-        while self.queue.take(version, &mut batch, WRITE_BYTES) {
-            if !batch.is_empty() {
-                unused_ticks = 0;
-                self.write_batch(link, &mut batch).await?;
-                continue;
-            }
+        loop {
             tokio::select! {
+                // What the other end says comes first: under load there is no rest to hear it in.
                 biased;
-                () = self.queue.changed(version) => {}
+                () = &mut due => return Err(LinkError::Renewed),
                 frame = link.next_frame() => expect_ping(&frame?)?,
+                () = self.queue.changed(version) => {
+                    if !self.queue.take(version, &mut batch, WRITE_BYTES) {
+                        return Ok(());
+                    }
+                    unused_ticks = 0;
+                    self.write_batch(link, &mut batch).await?;
+                }
                 _ = ticks.tick() => {
                     unused_ticks += 1;
                     if unused_ticks > UNUSED_TICKS_MAX {
@@ -110,7 +124,6 @@ impl Dialer {
                 () = &mut idle => return Err(LinkError::TimedOut("a sign of life")),
             }
         }
-        Ok(())
     }
 
     async fn write_batch(
@@ -159,7 +172,7 @@ impl Dialer {
     /// Pauses, longer each time; a changed address ends the pause.
     async fn back_off(&mut self, version: u64) {
         let pause = self.pause;
-        self.pause = (pause * 2).min(self.context.config.backoff_max());
+        self.pause = (pause * 2).min(self.context.config.backoff_max.0);
         // Both outcomes mean the same: try again.
         let _ = timeout(jittered(pause), self.queue.readdressed(version)).await;
     }
@@ -175,12 +188,4 @@ fn expect_ping(frame: &Frame) -> Result<(), LinkError> {
             Err(LinkError::refused(RefusalReason::Malformed, &text))
         }
     }
-}
-
-/// A random duration between a half and the whole of `pause`.
-fn jittered(pause: Duration) -> Duration {
-    // The hasher is seeded by chance, which is all that is asked for here.
-    let chance = RandomState::new().hash_one(pause);
-    let half = pause / 2;
-    half + half.mul_f64(f64::from(u32::try_from(chance >> 32).unwrap_or(0)) / f64::from(u32::MAX))
 }

@@ -22,29 +22,39 @@
 //!
 //! **Snapshots.** Each travels on a stream of its own, in chunks with offset and checksum. A receiver
 //! that has part of it already, from a stream that broke or from before a restart, is sent the rest.
-//! They can be [slowed down](TransportConfig::snapshot_bytes_per_second), and only
+//! They can be [slowed down](TransportConfig::snapshot_rate), and only
 //! [so many](TransportConfig::snapshot_streams_max) are under way at once.
 //!
 //! **Tasks.** Everything runs as tasks on the runtime on which the node started the transport; only
 //! the bytes of snapshots are read and written on threads that may block.
 
 mod callers;
+mod chance;
 mod config;
 mod connection;
 mod context;
 mod dialer;
+mod distrust;
 mod handshake;
 mod listener;
 mod pace;
 mod queue;
+mod renewal;
+mod seats;
 mod snapshot_receive;
 mod snapshot_send;
 mod stats;
 mod streams;
 mod tasks;
+#[cfg(feature = "tls")]
+pub mod tls;
 mod transport;
 
 pub use config::TransportConfig;
+pub use distrust::Distrust;
+pub use renewal::Renewals;
+pub use seats::{Full, Seat, Seats};
 pub use stats::TransportStats;
 pub use streams::{ByteStream, Caller, Established, Pending, Proof, Streams};
+pub use tasks::Tasks;
 pub use transport::StreamTransport;

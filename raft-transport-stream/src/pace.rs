@@ -30,7 +30,7 @@ impl SnapshotStreams {
         Self {
             outgoing: room(),
             incoming: room(),
-            pace: Pace::new(config.snapshot_bytes_per_second),
+            pace: Pace::new(config.snapshot_rate.map(|rate| rate.0)),
         }
     }
 }

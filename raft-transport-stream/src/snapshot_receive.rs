@@ -156,7 +156,7 @@ impl Receiving<'_, '_> {
         mut work: JoinHandle<io::Result<T>>,
     ) -> Result<Result<T, String>, LinkError> {
         let _busy = self.link.progress.busy();
-        let mut ticks = interval(self.context.config.keepalive());
+        let mut ticks = interval(self.context.config.keepalive.0);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             tokio::select! {

@@ -71,7 +71,15 @@ async fn stream(context: &Context, to: &Peer, snapshot: OutboundSnapshot) -> Res
         term: snapshot.term,
         confirmed: 0,
     };
-    let sent = match sending.run(snapshot).await {
+    let renewed = sending.link.renewals.clone().due();
+    let run = async {
+        tokio::select! {
+            sent = sending.run(snapshot) => sent,
+            // What has arrived counts: the next attempt goes on after it.
+            () = renewed => Err(LinkError::Renewed),
+        }
+    };
+    let sent = match run.await {
         // The connection may have ended because the receiver has said why already.
         Err(LinkError::Io(error)) => match sending.answer_at_hand().await {
             Ok(Some(Answer::Ended(ended))) => ended,
@@ -152,7 +160,7 @@ impl Sending<'_, '_> {
 
     /// Waits for what the receiver says next. It shows signs of life while it is busy.
     async fn answer(&mut self) -> Result<Answer, LinkError> {
-        let idle_timeout = self.context.config.idle_timeout();
+        let idle_timeout = self.context.config.idle_timeout.0;
         loop {
             let frame = timeout(idle_timeout, self.link.next_frame()).await;
             let frame = frame.map_err(|_| LinkError::TimedOut("the receiver's answer"))??;

@@ -1,9 +1,11 @@
 //! What the transport counts.
 
 use std::collections::BTreeMap;
+use std::io;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 
+use crate::distrust::{Distrust, HandshakeFailed};
 use raft_core::wire::{Refusal, RefusalReason};
 
 /// What a [`crate::StreamTransport`] has done since it was made, and what is open now.
@@ -23,6 +25,9 @@ pub struct TransportStats {
     pub dialed: u64,
     /// Dials that failed.
     pub dials_failed: u64,
+    /// Connections to others that were closed only to be made anew, because certificates were read
+    /// anew on one of the ends.
+    pub renewed: u64,
     /// Messages written to a connection.
     pub messages_sent: u64,
     /// Messages given to the node.
@@ -35,7 +40,7 @@ pub struct TransportStats {
     pub dropped_full: u64,
     /// Messages dropped because the peer could not be reached, or the connection broke.
     pub dropped_unreachable: u64,
-    /// Messages dropped because they are over `frame_bytes_max`.
+    /// Messages dropped because they are over `frame_max`.
     pub dropped_too_large: u64,
     /// Snapshots that their receiver has durably.
     pub snapshots_sent: u64,
@@ -47,6 +52,14 @@ pub struct TransportStats {
     pub refused: BTreeMap<RefusalReason, u64>,
     /// Connections that others refused us, by reason.
     pub refused_by_peers: BTreeMap<RefusalReason, u64>,
+    /// Secure streams that did not come to be because we did not trust the other end, by reason.
+    pub distrusted: BTreeMap<Distrust, u64>,
+    /// Secure streams that did not come to be because the other end did not trust us, by reason.
+    pub distrusted_by_peers: BTreeMap<Distrust, u64>,
+    /// How often certificates, authorities and revocations were read anew.
+    pub reloads: u64,
+    /// How often that failed, and the former ones stayed.
+    pub reloads_failed: u64,
 }
 
 /// The live form of [`TransportStats`].
@@ -58,6 +71,7 @@ pub(crate) struct Counters {
     pub(crate) handshakes_failed: Counter,
     pub(crate) dialed: Counter,
     pub(crate) dials_failed: Counter,
+    pub(crate) renewed: Counter,
     pub(crate) messages_sent: Counter,
     pub(crate) messages_received: Counter,
     pub(crate) bytes_sent: Counter,
@@ -69,6 +83,7 @@ pub(crate) struct Counters {
     pub(crate) snapshots_received: Counter,
     pub(crate) snapshots_resumed: Counter,
     refusals: Mutex<Refusals>,
+    distrust: Mutex<DistrustCounts>,
 }
 
 /// A number that tasks of one node raise. Exact, and in no order with other memory.
@@ -83,6 +98,12 @@ pub(crate) struct Raised<'a>(&'a Counter);
 struct Refusals {
     ours: BTreeMap<RefusalReason, u64>,
     theirs: BTreeMap<RefusalReason, u64>,
+}
+
+#[derive(Debug, Default)]
+struct DistrustCounts {
+    ours: BTreeMap<Distrust, u64>,
+    theirs: BTreeMap<Distrust, u64>,
 }
 
 impl Counter {
@@ -122,7 +143,22 @@ impl Counters {
         *refusals.theirs.entry(reason).or_default() += 1;
     }
 
+    /// Counts an error of a stream if it is one of trust.
+    pub(crate) fn distrust(&self, error: &io::Error) {
+        let Some(failed) = HandshakeFailed::within(error) else {
+            return;
+        };
+        let mut counts = self.distrust.lock().unwrap_or_else(PoisonError::into_inner);
+        let side = if failed.by_peer {
+            &mut counts.theirs
+        } else {
+            &mut counts.ours
+        };
+        *side.entry(failed.reason).or_default() += 1;
+    }
+
     pub(crate) fn snapshot(&self) -> TransportStats {
+        let distrust = self.distrust.lock().unwrap_or_else(PoisonError::into_inner);
         let refusals = self.refusals.lock().unwrap_or_else(PoisonError::into_inner);
         TransportStats {
             inbound_open: self.inbound_open.value(),
@@ -131,6 +167,7 @@ impl Counters {
             handshakes_failed: self.handshakes_failed.value(),
             dialed: self.dialed.value(),
             dials_failed: self.dials_failed.value(),
+            renewed: self.renewed.value(),
             messages_sent: self.messages_sent.value(),
             messages_received: self.messages_received.value(),
             bytes_sent: self.bytes_sent.value(),
@@ -143,6 +180,10 @@ impl Counters {
             snapshots_resumed: self.snapshots_resumed.value(),
             refused: refusals.ours.clone(),
             refused_by_peers: refusals.theirs.clone(),
+            distrusted: distrust.ours.clone(),
+            distrusted_by_peers: distrust.theirs.clone(),
+            reloads: 0,
+            reloads_failed: 0,
         }
     }
 }

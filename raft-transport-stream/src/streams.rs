@@ -3,7 +3,7 @@
 use std::fmt;
 use std::future::Future;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::pin::Pin;
 use std::sync::Arc;
 
@@ -12,6 +12,10 @@ use raft_core::id::NodeId;
 use raft_core::wire::Lane;
 use tokio::io::{AsyncRead, AsyncWrite};
 
+use crate::renewal::Renewals;
+use crate::stats::TransportStats;
+use crate::tasks::Tasks;
+
 /// Makes byte streams: the only thing to write for a new kind of network.
 ///
 /// **Promise.** A stream delivers bytes in order and unaltered, or fails. Streams do not hold up
@@ -19,11 +23,11 @@ use tokio::io::{AsyncRead, AsyncWrite};
 ///
 /// **Thread.** `start` is called once, on the node's runtime. The futures may be dropped at any time.
 pub trait Streams: fmt::Debug + Send + Sync + 'static {
-    /// Begins to listen, as this node.
+    /// Begins to listen, as this node. What it spawns in `tasks` ends with the transport.
     ///
     /// # Errors
-    /// Of the system.
-    fn start(&self, local: Identity) -> io::Result<()>;
+    /// Of the system, or for a node that this cannot be.
+    fn start(&self, local: Identity, tasks: &Tasks) -> io::Result<()>;
 
     /// Opens a stream to `peer`, who is reached at `address`, for one lane.
     fn dial<'a>(&'a self, peer: NodeId, address: &'a str, lane: Lane) -> Pending<'a, Established>;
@@ -33,6 +37,15 @@ pub trait Streams: fmt::Debug + Send + Sync + 'static {
 
     /// Stops listening. Streams that are open are closed by who holds them.
     fn stop(&self);
+
+    /// Waits until it was stopped and holds nothing of the system any more. Called after its streams
+    /// are gone.
+    fn ended(&self) -> Pin<Box<dyn Future<Output = ()> + Send + '_>> {
+        Box::pin(std::future::ready(()))
+    }
+
+    /// Adds what only this kind of network counts.
+    fn count(&self, _stats: &mut TransportStats) {}
 
     /// Where it listens, in the form that other nodes dial.
     fn local_address(&self) -> String;
@@ -53,6 +66,8 @@ impl<S: AsyncRead + AsyncWrite + Send + Unpin> ByteStream for S {}
 pub struct Caller {
     /// Where from, for people.
     pub from: String,
+    /// The address that it calls from, for counting its streams.
+    pub address: Option<IpAddr>,
     /// Does what has to be done before bytes can pass, such as the handshake of TLS. It is polled
     /// by a task of the caller's own and given up when the handshake takes too long.
     pub established: Pending<'static, Established>,
@@ -66,6 +81,8 @@ pub struct Established {
     pub local: Option<SocketAddr>,
     /// What the other end has proved of itself.
     pub proof: Proof,
+    /// When that has to be proved again.
+    pub renewals: Renewals,
 }
 
 /// What the other end of a stream has proved of itself, before it has said who it is.

@@ -8,9 +8,9 @@ use tokio::runtime::Handle;
 use tokio::sync::Notify;
 use tokio::task::AbortHandle;
 
-/// Spawns tasks and ends them.
+/// Tasks that end together. Clones are handles to the same tasks.
 #[derive(Clone, Debug)]
-pub(crate) struct Tasks {
+pub struct Tasks {
     runtime: Handle,
     shared: Arc<Shared>,
 }
@@ -35,7 +35,8 @@ struct Ticket {
 }
 
 impl Tasks {
-    pub(crate) fn new(runtime: Handle) -> Self {
+    /// None yet. They will run on `runtime`.
+    pub fn new(runtime: Handle) -> Self {
         Self {
             runtime,
             shared: Arc::default(),
@@ -43,7 +44,7 @@ impl Tasks {
     }
 
     /// Spawns a task, unless all were stopped.
-    pub(crate) fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
+    pub fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
         // Held until the handle is listed: the task may end before that.
         let mut alive = self.shared.alive();
         if alive.stopped {
@@ -63,7 +64,7 @@ impl Tasks {
     }
 
     /// Ends every task at its next wake-up, and refuses new ones.
-    pub(crate) fn stop(&self) {
+    pub fn stop(&self) {
         let mut alive = self.shared.alive();
         alive.stopped = true;
         for handle in alive.handles.values() {
@@ -74,7 +75,7 @@ impl Tasks {
     }
 
     /// Waits until the tasks were stopped and none is left.
-    pub(crate) async fn ended(&self) {
+    pub async fn ended(&self) {
         loop {
             let changed = self.shared.ended.notified();
             tokio::pin!(changed);

@@ -65,11 +65,13 @@ impl StreamTransport {
 
     /// What happened so far.
     pub fn stats(&self) -> TransportStats {
-        self.counters.snapshot()
+        let mut stats = self.counters.snapshot();
+        self.streams.count(&mut stats);
+        stats
     }
 
-    /// Waits until the transport was stopped and its last task has ended. At once if it was never
-    /// started.
+    /// Waits until the transport was stopped, its last task has ended, and its address is free. At
+    /// once if it was never started.
     pub async fn ended(&self) {
         let tasks = match &*self.state() {
             State::New | State::Stopped(None) => return,
@@ -77,6 +79,7 @@ impl StreamTransport {
             State::Stopped(Some(tasks)) => tasks.clone(),
         };
         tasks.ended().await;
+        self.streams.ended().await;
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -95,7 +98,8 @@ impl Transport for StreamTransport {
         if !matches!(*state, State::New) {
             return Err(misuse("a transport can be started once".into()));
         }
-        self.streams.start(local)?;
+        let tasks = Tasks::new(runtime);
+        self.streams.start(local, &tasks)?;
         let context = Arc::new(Context {
             config: self.config.clone(),
             local,
@@ -103,7 +107,7 @@ impl Transport for StreamTransport {
             callers: CallersAddresses::default(),
             inbox,
             counters: Arc::clone(&self.counters),
-            tasks: Tasks::new(runtime),
+            tasks,
             snapshots: SnapshotStreams::new(&self.config),
         });
         let callers = Arc::new(Callers::new(Arc::clone(&context)));
@@ -144,7 +148,7 @@ impl Transport for StreamTransport {
     }
 
     fn message_bytes_max(&self) -> Option<usize> {
-        Some(self.config.frame_bytes_max as usize)
+        Some(self.config.frame_max.in_memory())
     }
 
     fn local_address(&self) -> Option<String> {
@@ -163,12 +167,12 @@ impl Running {
         } else {
             Lane::Bulk
         };
-        if message.bytes() > config.frame_bytes_max as usize {
+        if message.bytes() > config.frame_max.in_memory() {
             context.counters.dropped_too_large.add(1);
             tracing::error!(
                 node = %context.local.node, peer = %to.id, bytes = message.bytes(),
-                frame_bytes_max = config.frame_bytes_max,
-                "dropped a message: raise frame_bytes_max, or these entries are never replicated"
+                frame_max = %config.frame_max,
+                "dropped a message: raise frame_max, or these entries are never replicated"
             );
             return;
         }
@@ -178,7 +182,8 @@ impl Running {
             return;
         };
         let queue = queues.entry((to.id, lane)).or_insert_with(|| {
-            let (messages_max, bytes_max) = (config.queue_messages_max, config.queue_bytes_max);
+            let (messages_max, bytes_max) =
+                (config.queue_messages_max, config.queue_max.in_memory());
             let queue = Arc::new(Queue::new(&address, messages_max, bytes_max));
             let dialer = Dialer::new(Arc::clone(context), to.id, lane, Arc::clone(&queue));
             context.tasks.spawn(dialer.run());

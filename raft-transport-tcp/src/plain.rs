@@ -7,14 +7,19 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use raft_core::Identity;
 use raft_core::id::NodeId;
 use raft_core::wire::Lane;
-use raft_transport_stream::{Caller, Established, Pending, Proof, Streams};
+use raft_transport_stream::{
+    Caller, Established, Pending, Proof, Renewals, Streams, Tasks, TransportConfig,
+};
 use socket2::SockRef;
 use tokio::net::{TcpListener, TcpStream};
+
+use crate::socket::SocketOptions;
 
 /// Dials and listens.
 #[derive(Debug)]
 pub(crate) struct PlainStreams {
     local_address: SocketAddr,
+    options: SocketOptions,
     /// Taken at once, so that nobody else gets the address and errors show early.
     bound: Mutex<Option<std::net::TcpListener>>,
     listener: OnceLock<Arc<TcpListener>>,
@@ -22,7 +27,7 @@ pub(crate) struct PlainStreams {
 
 impl PlainStreams {
     /// Takes the address to listen at.
-    pub(crate) fn bind(listen: &str) -> io::Result<Self> {
+    pub(crate) fn bind(listen: &str, config: &TransportConfig) -> io::Result<Self> {
         let cannot = |error: io::Error| {
             io::Error::new(error.kind(), format!("cannot listen at {listen}: {error}"))
         };
@@ -30,6 +35,7 @@ impl PlainStreams {
         listener.set_nonblocking(true).map_err(cannot)?;
         Ok(Self {
             local_address: listener.local_addr().map_err(cannot)?,
+            options: SocketOptions::new(config),
             bound: Mutex::new(Some(listener)),
             listener: OnceLock::new(),
         })
@@ -41,10 +47,15 @@ impl PlainStreams {
     }
 
     /// Connects to `address`.
-    pub(crate) async fn connect(address: &str) -> io::Result<TcpStream> {
+    pub(crate) async fn connect(&self, address: &str) -> io::Result<TcpStream> {
         let stream = TcpStream::connect(address).await?;
-        stream.set_nodelay(true)?;
+        self.options.apply(&stream)?;
         Ok(stream)
+    }
+
+    /// How connections that come in are set up.
+    pub(crate) fn options(&self) -> SocketOptions {
+        self.options
     }
 
     /// Waits for the next connection.
@@ -52,13 +63,12 @@ impl PlainStreams {
         let Some(listener) = self.listener.get() else {
             return Err(io::Error::other("the transport was not started"));
         };
-        let (stream, from) = listener.accept().await?;
-        Ok((stream, from))
+        listener.accept().await
     }
 }
 
 impl Streams for PlainStreams {
-    fn start(&self, _: Identity) -> io::Result<()> {
+    fn start(&self, _: Identity, _: &Tasks) -> io::Result<()> {
         let bound = self
             .bound
             .lock()
@@ -72,16 +82,18 @@ impl Streams for PlainStreams {
     }
 
     fn dial<'a>(&'a self, _: NodeId, address: &'a str, _: Lane) -> Pending<'a, Established> {
-        Box::pin(async move { Ok(plain(Self::connect(address).await?)) })
+        Box::pin(async move { Ok(plain(self.connect(address).await?)) })
     }
 
     fn accept(&self) -> Pending<'_, Caller> {
         Box::pin(async {
             let (stream, from) = self.incoming().await?;
+            let options = self.options;
             Ok(Caller {
                 from: from.to_string(),
+                address: Some(from.ip()),
                 established: Box::pin(async move {
-                    stream.set_nodelay(true)?;
+                    options.apply(&stream)?;
                     Ok(plain(stream))
                 }),
             })
@@ -124,5 +136,6 @@ fn plain(stream: TcpStream) -> Established {
         local: stream.local_addr().ok(),
         stream: Box::new(stream),
         proof: Proof::None,
+        renewals: Renewals::never(),
     }
 }

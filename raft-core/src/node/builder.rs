@@ -171,7 +171,7 @@ impl NodeBuilder {
             Some(bytes_max) if bytes_max < needed => Err(ConfigError(format!(
                 "the transport carries messages of up to {bytes_max} bytes, and entry_bytes_max ({}) \
                  and append_bytes_max ({}) allow messages of {needed}: raise the transport's \
-                 frame_bytes_max, or lower these",
+                 frame_max, or lower these",
                 self.config.entry_bytes_max, self.config.append_bytes_max
             ))),
             Some(_) | None => Ok(()),

@@ -88,6 +88,8 @@ pub enum RefusalReason {
     TooManyConnections,
     /// The other end belongs to another recovery of the group.
     WrongEpoch,
+    /// Certificates were read anew: call again, to be judged by what counts now.
+    Renewed,
     /// A reason of a newer build.
     Other(u16),
 }
@@ -238,7 +240,7 @@ impl Refusal {
 }
 
 impl RefusalReason {
-    const KNOWN: [(Self, u16, &'static str); 11] = [
+    const KNOWN: [(Self, u16, &'static str); 12] = [
         (Self::WrongMagic, 1, "wrong magic"),
         (Self::UnsupportedProtocol, 2, "unsupported protocol"),
         (Self::WrongCluster, 3, "wrong cluster"),
@@ -250,6 +252,7 @@ impl RefusalReason {
         (Self::TimedOut, 9, "timed out"),
         (Self::TooManyConnections, 10, "too many connections"),
         (Self::WrongEpoch, 11, "wrong recovery epoch"),
+        (Self::Renewed, 12, "renewed"),
     ];
 
     /// The number on the wire.

@@ -236,7 +236,7 @@ async fn entries_that_the_transport_cannot_carry_are_refused_at_the_start() {
     };
     for (entry, append) in [(1 << 20, 1_000), (1_000, 1 << 20)] {
         let error = start(entry, append).await.unwrap_err();
-        assert!(error.to_string().contains("frame_bytes_max"), "{error}");
+        assert!(error.to_string().contains("frame_max"), "{error}");
     }
     start((1 << 20) - 1_000, 1_000).await.unwrap();
 }

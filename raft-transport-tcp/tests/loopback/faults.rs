@@ -6,16 +6,19 @@ use bytes::Buf;
 use raft_core::id::NodeId;
 use raft_core::memory::MemoryStores;
 use raft_core::transport::{Inbox, Transport};
+use raft_core::units::Period;
 use raft_core::wire::{Hello, Lane, OutBuffer};
-use raft_transport_tcp::{TcpTransport, TransportConfig};
 use tokio::io::AsyncWriteExt;
-use tokio::net::TcpStream;
 
+use crate::kind::{self, Listener, TransportConfig};
 use crate::{End, Setup, identity};
 
+/// Long enough for one turn of the runtime.
+const SOON: Period = Period::from_millis(1);
+
 fn quick(config: &mut TransportConfig) {
-    config.keepalive_ms = 10;
-    config.idle_timeout_ms = 50;
+    config.keepalive = Period::from_millis(10);
+    config.idle_timeout = Period::from_millis(50);
 }
 
 #[tokio::test]
@@ -48,6 +51,9 @@ async fn the_port_is_free_as_soon_as_stop_returns() {
         let end = End::start_as(1, setup);
         listen = end.peer().address;
         end.transport.stop();
+        if !kind::PORT_IS_FREE_AT_ONCE {
+            end.transport.ended().await;
+        }
     }
 }
 
@@ -55,7 +61,8 @@ async fn the_port_is_free_as_soon_as_stop_returns() {
 async fn an_address_in_use_is_named() {
     let one = End::start(1);
     let listen = one.peer().address;
-    let error = TcpTransport::bind_plaintext(&listen, TransportConfig::default()).unwrap_err();
+    let error =
+        kind::bind(&listen, TransportConfig::default(), identity(2, "test", 0)).unwrap_err();
     assert_eq!(error.kind(), io::ErrorKind::AddrInUse);
     assert!(error.to_string().contains(&listen), "{error}");
 }
@@ -63,10 +70,10 @@ async fn an_address_in_use_is_named() {
 #[test]
 fn settings_that_contradict_each_other_are_refused() {
     let mut config = TransportConfig::default();
-    config.backoff_max_ms = 1;
-    let error = TcpTransport::bind_plaintext("127.0.0.1:0", config).unwrap_err();
+    config.backoff_max = Period::from_millis(1);
+    let error = kind::bind("127.0.0.1:0", config, identity(1, "test", 0)).unwrap_err();
     assert!(
-        error.to_string().starts_with("backoff_max_ms (1)"),
+        error.to_string().starts_with("backoff_max (1ms)"),
         "{error}"
     );
 }
@@ -74,7 +81,7 @@ fn settings_that_contradict_each_other_are_refused() {
 #[test]
 fn starting_outside_a_runtime_is_an_error() {
     let config = TransportConfig::default();
-    let transport = TcpTransport::bind_plaintext("127.0.0.1:0", config).unwrap();
+    let transport = kind::bind("127.0.0.1:0", config, identity(1, "test", 0)).unwrap();
     let (inbox, _receiver) = Inbox::new(1, MemoryStores::new().open().snapshots);
     assert!(transport.start(identity(1, "test", 0), inbox).is_err());
 }
@@ -101,9 +108,8 @@ async fn a_connection_at_rest_shows_that_it_is_alive() {
 #[tokio::test]
 async fn a_caller_that_falls_silent_is_let_go() {
     let two = End::start_with(2, quick);
-    let mut silent = TcpStream::connect(two.transport.listen_address())
-        .await
-        .unwrap();
+    let address = two.transport.listen_address();
+    let mut silent = kind::call(address, identity(1, "test", 0), NodeId::new(2)).await;
     let mut out = OutBuffer::new();
     out.put_hello(&Hello::new(
         identity(1, "test", 0),
@@ -120,14 +126,14 @@ async fn a_caller_that_falls_silent_is_let_go() {
 
 #[tokio::test]
 async fn a_called_node_that_falls_silent_is_given_up() {
-    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let mut listener = Listener::bind(identity(2, "test", 0)).await;
     let mut one = End::start_with(1, quick);
     let peer = raft_core::membership::Peer {
         id: NodeId::new(2),
-        address: listener.local_addr().unwrap().to_string(),
+        address: listener.address().to_string(),
     };
     one.beat(&peer, 1);
-    let (mut silent, _) = listener.accept().await.unwrap();
+    let mut silent = listener.accept().await;
     let mut out = OutBuffer::new();
     out.put_hello(&Hello::new(
         identity(2, "test", 0),
@@ -170,12 +176,12 @@ async fn a_node_that_is_gone_ends_its_connections() {
 #[tokio::test]
 async fn hundreds_of_reconnects_leave_nothing_open() {
     let one = End::start_with(1, |config| {
-        (config.backoff_min_ms, config.backoff_max_ms) = (1, 1);
+        (config.backoff_min, config.backoff_max) = (SOON, SOON);
     });
-    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let mut listener = Listener::bind(identity(2, "test", 0)).await;
     let peer = raft_core::membership::Peer {
         id: NodeId::new(2),
-        address: listener.local_addr().unwrap().to_string(),
+        address: listener.address().to_string(),
     };
     for _ in 0..200 {
         // What waits when a connection fails is dropped, so say it until it is heard.
@@ -186,7 +192,7 @@ async fn hundreds_of_reconnects_leave_nothing_open() {
             }
         };
         tokio::select! {
-            accepted = listener.accept() => drop(accepted.unwrap()),
+            accepted = listener.accept() => drop(accepted),
             () = calling => {}
         }
     }

@@ -11,10 +11,10 @@ use raft_core::memory::MemoryStores;
 use raft_core::node::{Node, NodeEvent};
 use raft_core::snapshot::SnapshotMeta;
 use raft_core::state_machine::{Committed, SnapshotView, StateMachine, StateMachineError};
-use raft_transport_tcp::{TcpTransport, TransportConfig};
 use tokio::time::timeout;
 
-use crate::{End, PATIENCE, Setup};
+use crate::kind::{self, Carrier, TransportConfig};
+use crate::{End, PATIENCE, Setup, identity};
 
 fn unknown(id: u64) -> Peer {
     Peer {
@@ -93,11 +93,11 @@ impl StateMachine for Counter {
     }
 }
 
-fn bind(listen: &str) -> TcpTransport {
-    TcpTransport::bind_plaintext(listen, TransportConfig::default()).unwrap()
+fn bind(id: u64, listen: &str) -> Carrier {
+    kind::bind(listen, TransportConfig::default(), identity(id, "test", 0)).unwrap()
 }
 
-async fn start(id: u64, transport: TcpTransport, founders: Option<&Membership>) -> Node {
+async fn start(id: u64, transport: Carrier, founders: Option<&Membership>) -> Node {
     let stores = MemoryStores::new().open();
     let mut builder = Node::builder(id, stores, transport, Counter::default());
     if let Some(founders) = founders {
@@ -117,8 +117,8 @@ async fn leader(nodes: &[Node]) -> usize {
 }
 
 #[tokio::test]
-async fn an_empty_node_joins_a_group_over_tcp_and_leads_it() {
-    let transports: Vec<TcpTransport> = (1..=3).map(|_| bind("127.0.0.1:0")).collect();
+async fn an_empty_node_joins_a_group_and_leads_it() {
+    let transports: Vec<Carrier> = (1..=3).map(|id| bind(id, "127.0.0.1:0")).collect();
     let addresses = transports
         .iter()
         .map(|one| one.listen_address().to_string());
@@ -130,7 +130,7 @@ async fn an_empty_node_joins_a_group_over_tcp_and_leads_it() {
     let joined = async {
         let leader = leader(&nodes).await;
         nodes[leader].propose("a").await.unwrap();
-        let transport = bind("0.0.0.0:0");
+        let transport = bind(4, "0.0.0.0:0");
         let port = transport.listen_address().port();
         let fourth = start(4, transport, None).await;
         let mut events = fourth.events();

@@ -3,6 +3,7 @@
 use raft_core::id::NodeId;
 use raft_core::membership::Peer;
 use raft_core::transport::Transport;
+use raft_core::units::Size;
 
 use crate::{End, Setup, append, heartbeat};
 
@@ -45,7 +46,7 @@ async fn both_directions_work_at_once() {
 
 #[tokio::test]
 async fn a_receiver_that_takes_no_entries_still_hears_heartbeats() {
-    let one = End::start_with(1, |config| config.queue_bytes_max = 1 << 20);
+    let one = End::start_with(1, |config| config.queue_max = Size(1 << 20));
     let mut two = End::start_as(
         2,
         Setup {
@@ -81,7 +82,7 @@ async fn messages_wait_for_the_connection_and_the_rest_is_dropped() {
 
 #[tokio::test]
 async fn a_message_over_the_frame_limit_is_dropped_and_does_no_harm() {
-    let one = End::start_with(1, |config| config.frame_bytes_max = 10_000);
+    let one = End::start_with(1, |config| config.frame_max = Size(10_000));
     let mut two = End::start(2);
     one.append(&two.peer(), 10_000);
     assert_eq!(one.transport.stats().dropped_too_large, 1);
@@ -108,7 +109,8 @@ async fn a_restarted_peer_is_reached_again_and_its_loss_is_told() {
     let peer = two.peer();
     one.beat(&peer, 1);
     assert_eq!(two.round().await, 1);
-    drop(two);
+    two.transport.stop();
+    two.transport.ended().await;
     one.told_unreachable(2).await;
     let listen = peer.address.clone();
     let mut two = End::start_as(
@@ -128,6 +130,8 @@ async fn an_absent_peer_is_told_and_found_when_it_appears() {
     let mut one = End::start(1);
     let listen = {
         let placeholder = End::start(2);
+        placeholder.transport.stop();
+        placeholder.transport.ended().await;
         placeholder.peer().address
     };
     let peer = Peer {

@@ -8,6 +8,7 @@ use raft_core::id::{GroupId, LogIndex, NodeId, Term};
 use raft_core::snapshot::{Kept, SnapshotMeta};
 use raft_core::store::{FileSnapshotStore, SnapshotStore};
 use raft_core::transport::{Inbound, OutboundSnapshot, Transport};
+use raft_core::units::Size;
 use raft_core::wire::{Lane, SnapshotChunk, SnapshotOffer};
 use tokio::time::Instant;
 
@@ -272,7 +273,7 @@ async fn heartbeats_pass_in_time_while_a_large_snapshot_is_slowed_down() {
     const BYTES: usize = 4 << 20;
     const RATE: u64 = 4 << 20;
     let mut one = End::start_with(1, |config| {
-        config.snapshot_bytes_per_second = Some(RATE);
+        config.snapshot_rate = Some(Size(RATE));
     });
     let mut two = End::start(2);
     let bytes = state(BYTES);
