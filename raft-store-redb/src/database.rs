@@ -1,40 +1,30 @@
 //! The open database, which log, stable records and readers share.
 
 use std::fmt;
-use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::{io, mem};
+use std::sync::{Mutex, PoisonError};
 
-use raft_core::id::{ChainLink, GroupId};
-use raft_core::store::{DirectoryLock, Floor, FloorMark, LogBounds, StoreError};
+use raft_core::store::records::{self, StableRecords};
+use raft_core::store::{
+    CommitMark, Commits, DirectoryLock, Floor, FloorMark, LogBounds, StoreError, check_ends,
+};
 use redb::{
     Durability, ReadTransaction, ReadableDatabase, ReadableTableMetadata, StorageBackend,
     WriteTransaction,
 };
-use tracing::warn;
 
 use crate::config::RedbConfig;
 use crate::error::{Failure, guarded};
-use crate::layout::{self, ENTRIES, RECORDS, STORE_NAME, StableRecords};
+use crate::layout::{ENTRIES, GROUP, RECORDS, VERSION};
 use crate::reader::read_entry;
 use crate::verified::Verified;
-
-/// The one group of today.
-pub(crate) const GROUP: GroupId = GroupId::new(0);
 
 /// An open, verified database.
 pub(crate) struct Database {
     place: String,
     redb: redb::Database,
-    writer: Mutex<Writer>,
+    /// Used by the thread that commits alone.
+    commits: Mutex<Commits>,
     _lock: DirectoryLock,
-}
-
-/// What only the thread that commits needs.
-struct Writer {
-    commits: u64,
-    last: ChainLink,
-    floor: Floor,
-    failed: bool,
 }
 
 /// Writes the tables of a new database. The file is complete once the value that this opens is
@@ -48,13 +38,14 @@ pub(crate) fn create(
         let database = builder(config).create_with_backend(backend)?;
         let transaction = database.begin_write()?;
         transaction.open_table(ENTRIES)?;
-        let mut records = transaction.open_table(RECORDS)?;
-        records.insert(STORE_NAME, layout::encode_store(0).as_slice())?;
-        let log = layout::encode_log(GROUP, LogBounds::default());
-        records.insert(layout::log_name(GROUP).as_str(), log.as_slice())?;
-        let stable = layout::encode_stable(place, GROUP, &StableRecords::new())?;
-        records.insert(layout::stable_name(GROUP).as_str(), stable.as_slice())?;
-        drop(records);
+        let mut table = transaction.open_table(RECORDS)?;
+        let store = records::encode_store(VERSION, 0);
+        table.insert(records::STORE, store.as_slice())?;
+        let log = records::encode_log(GROUP, LogBounds::default());
+        table.insert(records::log_name(GROUP).as_str(), log.as_slice())?;
+        let stable = records::encode_stable(place, GROUP, &StableRecords::new())?;
+        table.insert(records::stable_name(GROUP).as_str(), stable.as_slice())?;
+        drop(table);
         transaction.commit()?;
         database.close()?;
         Ok(())
@@ -71,20 +62,12 @@ impl Database {
         floor: impl FnOnce(u64, &DirectoryLock) -> Result<Floor, StoreError>,
     ) -> Result<Self, StoreError> {
         let (redb, commits, bounds) = open_checked(&place, backend, config)?;
-        let mut floor = floor(commits, &lock)?;
         let last = bounds.last;
-        check_floor(&place, floor.mark(), FloorMark { commits, last })?;
-        floor.raise(FloorMark { commits, last })?;
-        floor.sync()?;
+        let commits = Commits::open(&place, floor(commits, &lock)?, FloorMark { commits, last })?;
         Ok(Self {
             place,
             redb,
-            writer: Mutex::new(Writer {
-                commits,
-                last,
-                floor,
-                failed: false,
-            }),
+            commits: Mutex::new(commits),
             _lock: lock,
         })
     }
@@ -111,42 +94,26 @@ impl Database {
         operation: &'static str,
         change: &Change<'_>,
     ) -> Result<(), StoreError> {
-        let mut writer = self.writer();
-        if mem::replace(&mut writer.failed, true) {
-            // What the failed commit left behind is unknown: only a new opening finds out.
-            let source = io::Error::other("an earlier commit failed, open the store anew");
-            return Err(StoreError::io(&self.place, operation)(source));
-        }
-        let commits = writer.commits + 1;
-        guarded(&self.place, operation, || {
-            let mut transaction = self.redb.begin_write()?;
-            transaction.set_durability(Durability::Immediate)?;
-            (change.apply)(&transaction)?;
-            let mut records = transaction.open_table(RECORDS)?;
-            records.insert(STORE_NAME, layout::encode_store(commits).as_slice())?;
-            drop(records);
-            transaction.commit()?;
-            Ok(())
-        })?;
-        writer.commits = commits;
-        writer.last = change.last.unwrap_or(writer.last);
-        let last = writer.last;
-        writer.floor.raise(FloorMark { commits, last })?;
-        if change.sync_floor {
-            writer.floor.sync()?;
-        }
-        writer.failed = false;
-        Ok(())
+        // A panic inside a commit leaves it failed, which says all there is to say.
+        let mut commits = self.commits.lock().unwrap_or_else(PoisonError::into_inner);
+        commits.commit(operation, change.mark, |number| {
+            guarded(&self.place, operation, || {
+                let mut transaction = self.redb.begin_write()?;
+                transaction.set_durability(Durability::Immediate)?;
+                (change.apply)(&transaction)?;
+                let mut table = transaction.open_table(RECORDS)?;
+                let store = records::encode_store(VERSION, number);
+                table.insert(records::STORE, store.as_slice())?;
+                drop(table);
+                transaction.commit()?;
+                Ok(())
+            })
+        })
     }
 
     /// Gives space that was freed back to the file system.
     pub(crate) fn compact(&mut self) -> Result<bool, StoreError> {
         guarded(&self.place, "compact", || Ok(self.redb.compact()?))
-    }
-
-    fn writer(&self) -> MutexGuard<'_, Writer> {
-        // A panic inside a commit leaves `failed` set, which says all there is to say.
-        self.writer.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -160,7 +127,8 @@ pub(crate) fn open_checked(
     guarded(place, "open", || {
         let redb = open_verified(place, backend, config)?;
         let transaction = redb.begin_read()?;
-        let commits = layout::decode_store(place, &record(&transaction, place, STORE_NAME)?)?;
+        let store = record(&transaction, place, records::STORE)?;
+        let commits = records::decode_store(place, VERSION, &store)?;
         let bounds = bounds(&transaction, place)?;
         cross_check(&transaction, place, bounds)?;
         drop(transaction);
@@ -172,19 +140,8 @@ pub(crate) fn open_checked(
 pub(crate) struct Change<'a> {
     /// Writes to the tables.
     pub(crate) apply: &'a dyn Fn(&WriteTransaction) -> Result<(), Failure>,
-    /// The log's last entry afterwards, if it changes.
-    pub(crate) last: Option<ChainLink>,
-    /// Whether the floor is made durable too: for rare commits, it costs a sync.
-    pub(crate) sync_floor: bool,
-}
-
-impl Drop for Database {
-    fn drop(&mut self) {
-        let writer = self.writer();
-        if let (false, Err(error)) = (writer.failed, writer.floor.sync()) {
-            warn!(place = self.place, %error, "the floor is not durable");
-        }
-    }
+    /// What it means to the floor.
+    pub(crate) mark: CommitMark,
 }
 
 impl fmt::Debug for Database {
@@ -197,17 +154,15 @@ impl fmt::Debug for Database {
 
 /// A record's sealed value. Every record is written when the database is created.
 fn record(transaction: &ReadTransaction, place: &str, name: &str) -> Result<Vec<u8>, Failure> {
-    let records = transaction.open_table(RECORDS)?;
-    let Some(value) = records.get(name)? else {
-        return Err(StoreError::damaged(place, name, &"the record is missing").into());
-    };
+    let table = transaction.open_table(RECORDS)?;
+    let value = records::present(place, name, table.get(name)?)?;
     Ok(value.value().to_vec())
 }
 
 /// Where the log begins and ends.
 pub(crate) fn bounds(transaction: &ReadTransaction, place: &str) -> Result<LogBounds, Failure> {
-    let sealed = record(transaction, place, &layout::log_name(GROUP))?;
-    Ok(layout::decode_log(place, GROUP, &sealed)?)
+    let sealed = record(transaction, place, &records::log_name(GROUP))?;
+    Ok(records::decode_log(place, GROUP, &sealed)?)
 }
 
 /// The stable records.
@@ -215,13 +170,13 @@ pub(crate) fn stable_records(
     transaction: &ReadTransaction,
     place: &str,
 ) -> Result<StableRecords, Failure> {
-    let sealed = record(transaction, place, &layout::stable_name(GROUP))?;
-    Ok(layout::decode_stable(place, GROUP, &sealed)?)
+    let sealed = record(transaction, place, &records::stable_name(GROUP))?;
+    Ok(records::decode_stable(place, GROUP, &sealed)?)
 }
 
 fn builder(config: &RedbConfig) -> redb::Builder {
     let mut builder = redb::Builder::new();
-    builder.set_cache_size(config.cache_bytes);
+    builder.set_cache_size(config.cache.in_memory());
     builder
 }
 
@@ -250,6 +205,7 @@ fn cross_check(
     let entries = transaction.open_table(ENTRIES)?;
     let range = bounds.range();
     let expected = bounds.last.id.index.distance_from(bounds.purged.id.index);
+    let name = records::log_name(GROUP);
     if entries.len()? != expected || range.start > bounds.last.id.index.next() {
         let detail = format!(
             "the log lies after {} and through {}, the table has {} entries",
@@ -257,37 +213,9 @@ fn cross_check(
             bounds.last,
             entries.len()?
         );
-        return Err(StoreError::damaged(place, layout::log_name(GROUP), &detail).into());
+        return Err(StoreError::damaged(place, name, &detail).into());
     }
-    if bounds.is_empty() {
-        return Ok(());
-    }
-    let first = read_entry(&entries, place, range.start)?;
-    let last = read_entry(&entries, place, bounds.last.id.index)?;
-    if !first.follows(bounds.purged) || last.link() != bounds.last {
-        let detail = format!(
-            "it begins with {} and ends with {}, expected after {} and through {}",
-            first.link(),
-            last.link(),
-            bounds.purged,
-            bounds.last
-        );
-        return Err(StoreError::damaged(place, layout::log_name(GROUP), &detail).into());
-    }
-    Ok(())
-}
-
-pub(crate) fn check_floor(
-    place: &str,
-    floor: FloorMark,
-    found: FloorMark,
-) -> Result<(), StoreError> {
-    if floor.commits < found.commits || floor == found {
-        return Ok(());
-    }
-    let detail = format!(
-        "commit {} was made durable, with the log through {}; found is commit {}, with the log through {}",
-        floor.commits, floor.last, found.commits, found.last
-    );
-    Err(StoreError::damaged(place, "the latest commits", &detail))
+    check_ends(place, &name, &bounds, |index| {
+        read_entry(&entries, place, index)
+    })
 }

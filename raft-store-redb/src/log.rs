@@ -4,12 +4,12 @@ use std::sync::Arc;
 
 use raft_core::entry::{Entry, HEADER_BYTES};
 use raft_core::id::{ChainLink, LogIndex};
-use raft_core::store::{LogBounds, LogReader, LogStore, StoreError, Unsynced};
+use raft_core::store::{CommitMark, LogBounds, LogReader, LogStore, StoreError, Unsynced, records};
 use redb::WriteTransaction;
 
-use crate::database::{self, Change, Database, GROUP};
+use crate::database::{self, Change, Database};
 use crate::error::Failure;
-use crate::layout::{self, ENTRIES, RECORDS};
+use crate::layout::{self, ENTRIES, GROUP, RECORDS};
 use crate::reader::{RedbReader, read_entry};
 
 /// Keeps calls in memory until the sync, which is one commit.
@@ -54,8 +54,10 @@ impl LogStore for RedbLog {
         }
         let change = Change {
             apply: &|transaction| apply(transaction, &self.unsynced),
-            last: Some(self.unsynced.bounds().last),
-            sync_floor: self.unsynced.purges(),
+            mark: CommitMark {
+                last: Some(self.unsynced.bounds().last),
+                sync_floor: self.unsynced.purges(),
+            },
         };
         self.database.commit("sync the log", &change)?;
         self.unsynced.committed();
@@ -80,12 +82,12 @@ fn apply(transaction: &WriteTransaction, unsynced: &Unsynced) -> Result<(), Fail
         if removed.is_empty() {
             continue;
         }
-        let from = layout::entry_key(GROUP, removed.start);
-        let to = layout::entry_key(GROUP, removed.end);
+        let from = layout::entry_key(removed.start);
+        let to = layout::entry_key(removed.end);
         entries.retain_in(from..to, |_, _| false)?;
     }
     for entry in unsynced.entries() {
-        let key = layout::entry_key(GROUP, entry.index());
+        let key = layout::entry_key(entry.index());
         // Reserved, so that the payload is copied once, into the page.
         let mut record = entries.insert_reserve(key, entry.record_bytes())?;
         let (header, payload) = record.as_mut().split_at_mut(HEADER_BYTES);
@@ -93,8 +95,8 @@ fn apply(transaction: &WriteTransaction, unsynced: &Unsynced) -> Result<(), Fail
         payload.copy_from_slice(entry.payload().bytes());
     }
     drop(entries);
-    let mut records = transaction.open_table(RECORDS)?;
-    let log = layout::encode_log(GROUP, unsynced.bounds());
-    records.insert(layout::log_name(GROUP).as_str(), log.as_slice())?;
+    let mut table = transaction.open_table(RECORDS)?;
+    let log = records::encode_log(GROUP, unsynced.bounds());
+    table.insert(records::log_name(GROUP).as_str(), log.as_slice())?;
     Ok(())
 }

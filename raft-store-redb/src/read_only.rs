@@ -44,7 +44,7 @@ pub fn open_read_only(
     let last = bounds.last;
     let found = FloorMark { commits, last };
     match exists(&paths.floor)? {
-        true => database::check_floor(&place, FloorMark::read(&paths.floor)?, found)?,
+        true => FloorMark::read(&paths.floor)?.check(&place, found)?,
         false if commits > 0 => return Err(missing_floor(&paths.floor, commits)),
         false => {}
     }

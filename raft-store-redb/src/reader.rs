@@ -3,13 +3,12 @@
 use std::ops::Range;
 use std::sync::{Arc, Weak};
 
-use bytes::Bytes;
 use raft_core::entry::Entry;
-use raft_core::id::{ChainLink, LogIndex};
-use raft_core::store::{LogReader, StoreError};
+use raft_core::id::LogIndex;
+use raft_core::store::{LogReader, StoreError, StoredRange, stored_entry};
 use redb::{ReadOnlyTable, ReadTransaction, ReadableTable};
 
-use crate::database::{self, Database, GROUP};
+use crate::database::{self, Database};
 use crate::error::Failure;
 use crate::layout::{self, ENTRIES};
 
@@ -49,34 +48,22 @@ pub(crate) fn read_range(
     bytes_max: usize,
 ) -> Result<Vec<Entry>, Failure> {
     let bounds = database::bounds(transaction, place)?;
-    bounds.check_not_purged(range.start)?;
+    let from = layout::entry_key(range.start);
+    let to = layout::entry_key(range.end);
+    let mut read = StoredRange::new(place, bounds, range, bytes_max)?;
     let entries = transaction.open_table(ENTRIES)?;
-    let from = layout::entry_key(GROUP, range.start);
-    let to = layout::entry_key(GROUP, range.end);
     let mut stored = entries.range(from..to)?;
-    let mut found: Vec<Entry> = Vec::new();
-    let mut bytes = 0_usize;
-    let mut next = range.start;
-    while next < range.end {
-        if next > bounds.last.id.index {
-            return Err(bounds.missing(next, place).into());
-        }
-        let Some((key, record)) = stored.next().transpose()? else {
-            return Err(missing(place, next).into());
-        };
-        if key.value() != layout::entry_key(GROUP, next) {
-            return Err(missing(place, next).into());
-        }
-        bytes = bytes.saturating_add(record.value().len());
-        if bytes > bytes_max && !found.is_empty() {
+    while read.wants_more()? {
+        let next = stored.next().transpose()?;
+        let record = next.as_ref().map(|(key, record)| {
+            let (_, index) = key.value();
+            (LogIndex::new(index), record.value())
+        });
+        if !read.take(record)? {
             break;
         }
-        let entry = decode(place, next, record.value())?;
-        check_chain(place, found.last().map(Entry::link), &entry)?;
-        found.push(entry);
-        next = next.next();
     }
-    Ok(found)
+    Ok(read.into_entries())
 }
 
 /// Reads an entry that must be there, and verifies it.
@@ -85,37 +72,7 @@ pub(crate) fn read_entry(
     place: &str,
     index: LogIndex,
 ) -> Result<Entry, Failure> {
-    let Some(record) = ReadableTable::get(entries, layout::entry_key(GROUP, index))? else {
-        return Err(missing(place, index).into());
-    };
-    Ok(decode(place, index, record.value())?)
-}
-
-/// The record names its index, so that one which stands in another's place is noticed.
-fn decode(place: &str, index: LogIndex, record: &[u8]) -> Result<Entry, StoreError> {
-    let entry = Entry::decode(&Bytes::copy_from_slice(record))
-        .map_err(|error| StoreError::damaged(place, name(index), &error))?;
-    if entry.index() == index {
-        return Ok(entry);
-    }
-    let detail = format!("entry {} stands there", entry.id());
-    Err(StoreError::damaged(place, name(index), &detail))
-}
-
-fn check_chain(place: &str, previous: Option<ChainLink>, entry: &Entry) -> Result<(), StoreError> {
-    match previous {
-        Some(previous) if !entry.follows(previous) => {
-            let detail = format!("it does not follow {previous}");
-            Err(StoreError::damaged(place, name(entry.index()), &detail))
-        }
-        Some(_) | None => Ok(()),
-    }
-}
-
-fn missing(place: &str, index: LogIndex) -> StoreError {
-    StoreError::damaged(place, name(index), &"the record is missing")
-}
-
-fn name(index: LogIndex) -> String {
-    format!("entry {index}")
+    let record = ReadableTable::get(entries, layout::entry_key(index))?;
+    let record = record.as_ref().map(redb::AccessGuard::value);
+    Ok(stored_entry(place, index, record)?)
 }

@@ -2,10 +2,11 @@
 
 use std::sync::Arc;
 
-use raft_core::store::{StableKey, StableStore, StoreError};
+use raft_core::store::records::{self, StableRecords};
+use raft_core::store::{CommitMark, StableKey, StableStore, StoreError};
 
-use crate::database::{self, Change, Database, GROUP};
-use crate::layout::{self, RECORDS, StableRecords};
+use crate::database::{self, Change, Database};
+use crate::layout::{GROUP, RECORDS};
 
 /// All stable records are one value, so that none can be lost alone: a missing one was never set.
 /// Each set is a commit of its own.
@@ -30,16 +31,15 @@ impl StableStore for RedbStable {
     fn set(&mut self, key: StableKey, value: &[u8]) -> Result<(), StoreError> {
         let mut records = self.records.clone();
         records.insert(key.name().to_owned(), value.to_vec());
-        let sealed = layout::encode_stable(self.database.place(), GROUP, &records)?;
+        let sealed = records::encode_stable(self.database.place(), GROUP, &records)?;
         let change = Change {
             apply: &|transaction| {
                 let mut table = transaction.open_table(RECORDS)?;
-                let name = layout::stable_name(GROUP);
+                let name = records::stable_name(GROUP);
                 table.insert(name.as_str(), sealed.as_slice())?;
                 Ok(())
             },
-            last: None,
-            sync_floor: false,
+            mark: CommitMark::default(),
         };
         self.database.commit("write a stable record", &change)?;
         self.records = records;

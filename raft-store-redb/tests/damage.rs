@@ -13,6 +13,7 @@ use raft_core::conformance::{entries_after, sized};
 use raft_core::entry::Entry;
 use raft_core::id::ChainLink;
 use raft_core::store::{StableKey, StoreError, Stores};
+use raft_core::units::Size;
 use raft_store_redb::RedbConfig;
 use tempfile::TempDir;
 
@@ -125,14 +126,18 @@ fn flip_at_rest(file: &str, places: impl Iterator<Item = usize>) -> usize {
         flip(&copy, file, at);
         if let Err(error) = small.verify(copy.path()) {
             noticed += 1;
-            let text = error.to_string();
-            assert!(text.contains(file), "byte {at}: {text}");
-            assert!(!text.contains("panicked"), "byte {at}: {text}");
-            let named = error.is_damage() || matches!(error, StoreError::Format { .. });
-            assert!(named, "byte {at}: {text}");
+            assert_names(&error, file, &format!("byte {at}"));
         }
     }
     noticed
+}
+
+fn assert_names(error: &StoreError, place: &str, flipped: &str) {
+    let text = error.to_string();
+    assert!(text.contains(place), "{flipped}: {text}");
+    assert!(!text.contains("panicked"), "{flipped}: {text}");
+    let named = error.is_damage() || matches!(error, StoreError::Format { .. });
+    assert!(named, "{flipped}: {text}");
 }
 
 #[test]
@@ -149,14 +154,28 @@ fn a_flipped_byte_of_the_pages_is_noticed_or_harmless() {
 
 #[test]
 fn a_flipped_byte_of_the_floor_is_noticed_or_harmless() {
-    flip_at_rest(FLOOR, (0..).step_by(stride(29)));
+    let small = Small::new();
+    let (slot, length) = (small.length(FLOOR) / 2, 44);
+    for at in (0..length).flat_map(|at| [at, slot + at]) {
+        let copy = small.copy();
+        flip(&copy, FLOOR, at);
+        if let Err(error) = small.verify(copy.path()) {
+            assert_names(&error, FLOOR, &format!("floor, byte {at}"));
+        }
+    }
+    // The rest of each slot is empty: all of it at once.
+    let copy = small.copy();
+    for at in (length..slot).flat_map(|at| [at, slot + at]) {
+        flip(&copy, FLOOR, at);
+    }
+    small.verify(copy.path()).expect("nothing is kept there");
 }
 
 /// The medium changes behind redb's back, which has verified the pages and trusts them now.
 #[test]
 fn a_byte_that_flips_while_the_store_is_open_is_noticed_or_harmless() {
     let small = Small::new();
-    let config = RedbConfig { cache_bytes: 0 };
+    let config = RedbConfig { cache: Size(0) };
     let mut noticed = 0;
     for at in (0..small.length(DATABASE)).step_by(stride(331)) {
         let copy = small.copy();

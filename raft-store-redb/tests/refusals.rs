@@ -12,7 +12,7 @@ use raft_core::membership::Membership;
 use raft_core::snapshot::SnapshotHeader;
 use raft_core::store::{StableKey, StoreError, Stores};
 use raft_core::time::ClusterTime;
-use raft_store_redb::{RedbConfig, compact, open, open_with};
+use raft_store_redb::{RedbConfig, compact, open};
 use redb::{ReadableTable, TableDefinition};
 use tempfile::TempDir;
 
@@ -234,30 +234,4 @@ fn a_removed_record_is_damage_wherever_it_stood() {
         });
         assert_damaged(directory.path(), "the table has 11 entries");
     }
-}
-
-#[test]
-fn compaction_shrinks_the_file_and_changes_nothing() {
-    let (directory, entries) = used();
-    let mut stores = open(directory.path()).expect("open");
-    let mut last = entries[11].link();
-    for _ in 0..20 {
-        let many = entries_after(last, 1, 500);
-        last = many[499].link();
-        stores.log.append(&many).expect("append");
-        stores.log.sync().expect("sync");
-    }
-    stores.log.purge_prefix(last).expect("purge");
-    stores.log.sync().expect("sync");
-    drop(stores);
-    let path = directory.path().join("raft.redb");
-    let before = fs::metadata(&path).expect("a file").len();
-    let config = RedbConfig::default();
-    assert!(compact(directory.path(), &config).expect("compact"));
-    let after = fs::metadata(&path).expect("a file").len();
-    assert!(after * 4 < before, "{before} to {after} bytes");
-    let stores = open_with(directory.path(), &config).expect("open");
-    assert_eq!(stores.log.bounds().expect("the bounds").last, last);
-    let vote = stores.stable.get(StableKey::HardState).expect("get");
-    assert_eq!(vote.as_deref(), Some(&b"term 1"[..]));
 }

@@ -1,4 +1,93 @@
-//! `LogStore` and `StableStore` of [`raft_core`] on RocksDB.
+//! [`LogStore`](raft_core::store::LogStore) and [`StableStore`](raft_core::store::StableStore) of
+//! raft-core on RocksDB, a log-structured database in C++: fast where many small writes come
+//! together, at the price of building it.
 //!
-//! This crate is empty: it holds the name, the lints and the place in the workspace. Use
-//! `raft-store-redb` until the adapter is built; nothing here pretends to store anything.
+//! ```no_run
+//! let stores = raft_store_rocksdb::open("data/node-1")?;
+//! # Ok::<(), raft_core::store::StoreError>(())
+//! ```
+//!
+//! # The directory
+//!
+//! ```text
+//! data/node-1/
+//!   lock            held by the process that has the directory open
+//!   raft.rocksdb/   the log, term and vote, identity
+//!   floor           how far the database had got, see raft_core::store::Floor
+//!   snapshots/      see raft_core::store::FileSnapshotStore
+//! ```
+//!
+//! # The database
+//!
+//! | column family | key | value |
+//! |---|---|---|
+//! | `entries` | group, index; both of 8 bytes, big-endian | the entry's record ([`raft_core::entry`]), as it came over the wire |
+//! | `records` | `store` | format version and number of commits |
+//! | | `log/GROUP` | the last purged link and the last link |
+//! | | `stable/GROUP` | all stable records |
+//!
+//! The values of `records` are sealed, see [`raft_core::store::records`]; an entry's record has its
+//! own checksums. So a value that was altered, or that stands under another key, is noticed on
+//! every read; and as all three records are there from the creation on, a missing one is damage
+//! and never "not yet set". Keys carry the group from the first day; today there is group 0.
+//!
+//! Calls of the log store are kept in memory until the sync, which is one batch with one
+//! `fdatasync` of the log of writes: first the marks that remove ranges, then new entries, the
+//! log's bounds and the commit's number go together or not at all. To set a stable record is a
+//! batch of its own.
+//!
+//! # What a crash leaves
+//!
+//! | crash | what is found | what becomes of it |
+//! |---|---|---|
+//! | while the database is created | `raft.rocksdb.tmp` | removed; the directory is new |
+//! | before the floor is created | a database without commits, no floor | the floor is created |
+//! | between two commits | the last commit, in the log of writes | replayed |
+//! | during a commit | the end of the log of writes is torn | that commit or the one before |
+//! | while a table file is written or merged | files that no list names | removed by RocksDB |
+//! | while the floor is written | one slot torn | the other slot |
+//!
+//! # Damage
+//!
+//! What RocksDB does: it verifies the checksum of every block of its tables whenever it reads one,
+//! for us and for its own merges, and the size of each table, the list of tables and the list of
+//! logs of writes when it is opened. What it does not: none of its modes of replay tells a torn end
+//! of the log of writes from a bit that flipped in it.
+//!
+//! MODES
+//!
+//! So the store opens with `PointInTime`, and adds what that mode lacks:
+//!
+//! - before every opening, the log of writes is read: a broken record with a whole one behind it
+//!   was acknowledged once, and is damage, for each commit is synced before the next is written;
+//! - a database that holds fewer commits than its floor is damaged: broken records at the very end
+//!   are noticed by this, and so is a list of tables whose end is missing;
+//! - every record is verified on every read, and RocksDB's own checks are never left out;
+//! - a database that is missing beside a floor or a snapshot is damage, never a new log.
+//!
+//! The window that remains: after a power cut, the newest commits, which no floor on the disk counts
+//! yet, could be lost without being missed if the disk did not keep what it had synced; a bit that
+//! flips in them is missed in the newest one alone.
+//!
+//! It is assumed that the medium keeps what it has synced, and that a write of one sector of the
+//! other slot does not spoil this one.
+//!
+//! # Written once
+//!
+//! SETTINGS
+
+mod config;
+mod database;
+mod error;
+mod layout;
+mod log;
+mod open;
+mod reader;
+mod stable;
+mod verified;
+
+#[cfg(test)]
+mod tests;
+
+pub use config::RocksdbConfig;
+pub use open::{compact, open, open_with};

@@ -23,21 +23,35 @@ pub fn sync_directory(directory: &Path) -> Result<(), StoreError> {
         .map_err(StoreError::io(place, "sync the directory"))
 }
 
-/// Puts a finished file in place, durably: syncs `aside`, renames it, syncs the directory.
+/// Puts a finished file, or a finished directory of files, in place, durably: syncs `aside`,
+/// renames it, syncs the directory around it.
 ///
-/// A crash leaves either `aside` alone, which is worth nothing, or the whole file under its name.
+/// A crash leaves either `aside` alone, which is worth nothing, or the whole under its name.
 ///
 /// # Errors
 /// [`StoreError::Io`].
 pub fn publish(aside: &Path, name: &Path) -> Result<(), StoreError> {
+    sync_whole(aside)?;
     let place = aside.display().to_string();
-    File::options()
-        .write(true)
-        .open(aside)
-        .and_then(|file| file.sync_all())
-        .map_err(StoreError::io(&place, "sync"))?;
     fs::rename(aside, name).map_err(StoreError::io(place, "rename"))?;
     sync_directory(name.parent().unwrap_or(Path::new(".")))
+}
+
+/// Syncs a file, or a directory with all that is in it.
+fn sync_whole(path: &Path) -> Result<(), StoreError> {
+    let place = path.display().to_string();
+    if path.is_dir() {
+        let listed = fs::read_dir(path).map_err(StoreError::io(&place, "list"))?;
+        for item in listed {
+            sync_whole(&item.map_err(StoreError::io(&place, "list"))?.path())?;
+        }
+        return sync_directory(path);
+    }
+    File::options()
+        .write(true)
+        .open(path)
+        .and_then(|file| file.sync_all())
+        .map_err(StoreError::io(place, "sync"))
 }
 
 /// Creates `directory` and what lacks above it, durably: each new name is synced.

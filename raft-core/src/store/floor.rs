@@ -128,6 +128,21 @@ impl FloorMark {
         let mut file = File::open(path).map_err(StoreError::io(&place, "open"))?;
         newest_mark(&mut file, &place)
     }
+
+    /// Holds what was `found` in the database at `place` against this mark.
+    ///
+    /// # Errors
+    /// [`StoreError::Damaged`] if commits are missing.
+    pub fn check(self, place: &str, found: Self) -> Result<(), StoreError> {
+        if self.commits < found.commits || self == found {
+            return Ok(());
+        }
+        let detail = format!(
+            "commit {} was made durable, with the log through {}; found is commit {}, with the log through {}",
+            self.commits, self.last, found.commits, found.last
+        );
+        Err(StoreError::damaged(place, "the latest commits", &detail))
+    }
 }
 
 trait Newest {

@@ -1,17 +1,21 @@
 //! The storage contracts, and the snapshot store on files.
 
+mod commits;
 mod directory;
 mod error;
 mod file_snapshot;
 mod floor;
 mod log;
 mod read_only;
+pub mod records;
 mod relocation;
 mod snapshot;
 mod stable;
 mod stable_record;
+mod stored;
 mod unsynced;
 
+pub use commits::{CommitMark, Commits};
 pub use directory::{DirectoryLock, create_directory, publish, sync_directory};
 pub use error::StoreError;
 pub use file_snapshot::{FileSnapshotStore, ReadOnlySnapshots};
@@ -22,6 +26,7 @@ pub use relocation::Relocation;
 pub use snapshot::{SnapshotRead, SnapshotSink, SnapshotStore};
 pub use stable::{StableKey, StableStore};
 pub use stable_record::StableRecord;
+pub use stored::{StoredRange, check_ends, stored_entry};
 pub use unsynced::Unsynced;
 
 use std::fmt;

@@ -9,6 +9,7 @@ use raft_core::conformance::entries_after;
 use raft_core::entry::Entry;
 use raft_core::id::ChainLink;
 use raft_core::store::{DirectoryLock, Floor, LogStore, StableKey, StableStore, StoreError};
+use raft_core::units::Size;
 use tempfile::TempDir;
 
 use self::medium::Medium;
@@ -34,7 +35,7 @@ fn open(medium: &Medium, directory: &TempDir) -> Result<Store, StoreError> {
         false => Floor::create(&path, lock),
     };
     let config = RedbConfig {
-        cache_bytes: 1 << 20,
+        cache: Size(1 << 20),
     };
     let place = "medium".to_owned();
     let database = Arc::new(Database::open(place, medium.clone(), &config, lock, floor)?);

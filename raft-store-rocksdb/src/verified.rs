@@ -1,0 +1,200 @@
+//! The log of writes, verified and trimmed before RocksDB replays it.
+//!
+//! RocksDB's modes of replay either refuse an end that a crash tore, or take a bit that flipped
+//! for such an end, and drop what follows in silence. Here the two are told apart: each commit is
+//! one record, and is synced before the next is written, so a crash tears the last one alone. If a
+//! whole record stands anywhere behind a broken one, the broken one was once acknowledged: that is
+//! damage. Otherwise the broken end is cut off, and RocksDB replays in its strictest mode.
+//!
+//! ```text
+//!  a file is blocks of 32 KiB, a block is fragments and fewer than 7 bytes of padding
+//!
+//!  | crc32c, masked (4) | length (2) | kind (1) | length bytes |
+//!
+//!  kind: 1 a whole record, 2 its beginning, 3 its middle, 4 its end; 0 not written yet
+//! ```
+
+use std::ffi::OsStr;
+use std::fs::{self, File};
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
+
+use raft_core::store::StoreError;
+
+/// Checks the logs of writes of the database in `directory`, and cuts off what a crash tore.
+///
+/// # Errors
+/// [`StoreError::Damaged`] if a record is broken and a whole one follows, [`StoreError::Io`].
+pub(crate) fn verify(directory: &Path) -> Result<(), StoreError> {
+    let mut scan = Scan::default();
+    for path in logs(directory)? {
+        let place = path.display().to_string();
+        scan.file(&path)
+            .map_err(StoreError::io(place, "read the log of writes"))?;
+    }
+    if let (true, Some(first)) = (scan.whole_behind, scan.broken.first()) {
+        let place = first.path.display().to_string();
+        let what = format!("byte {}", first.at);
+        let detail = "the record there is broken, and whole ones follow";
+        return Err(StoreError::damaged(place, what, &detail));
+    }
+    for torn in &scan.broken {
+        let place = torn.path.display().to_string();
+        cut(torn).map_err(StoreError::io(place, "cut off a torn end"))?;
+    }
+    Ok(())
+}
+
+fn cut(torn: &Broken) -> io::Result<()> {
+    let file = File::options().write(true).open(&torn.path)?;
+    file.set_len(torn.at)?;
+    file.sync_all()
+}
+
+/// The logs of writes, in the order in which they were written. What is missing, RocksDB notices.
+fn logs(directory: &Path) -> Result<Vec<PathBuf>, StoreError> {
+    let place = directory.display().to_string();
+    let listed = match fs::read_dir(directory) {
+        Ok(listed) => listed,
+        Err(error) => return Err(StoreError::io(place, "list")(error)),
+    };
+    let mut logs = Vec::new();
+    for item in listed {
+        let path = item.map_err(StoreError::io(&place, "list"))?.path();
+        let number = path.file_stem().and_then(OsStr::to_str);
+        let number = number.and_then(|stem| stem.parse::<u64>().ok());
+        if let (Some(number), Some("log")) = (number, path.extension().and_then(OsStr::to_str)) {
+            logs.push((number, path));
+        }
+    }
+    logs.sort();
+    Ok(logs.into_iter().map(|(_, path)| path).collect())
+}
+
+/// How far the logs were read.
+#[derive(Default)]
+struct Scan {
+    /// The first broken record of each file that has one.
+    broken: Vec<Broken>,
+    /// Whether a whole record stands behind a broken one.
+    whole_behind: bool,
+    /// Where the record began that has not ended yet.
+    begun: Option<u64>,
+}
+
+/// A record that is not intact.
+struct Broken {
+    path: PathBuf,
+    at: u64,
+}
+
+impl Scan {
+    fn file(&mut self, path: &Path) -> io::Result<()> {
+        let mut file = File::open(path)?;
+        let mut block = Vec::with_capacity(BLOCK);
+        let mut at = 0;
+        loop {
+            block.clear();
+            file.by_ref().take(BLOCK as u64).read_to_end(&mut block)?;
+            self.block(path, at, &block);
+            at += block.len() as u64;
+            if block.len() < BLOCK {
+                break;
+            }
+        }
+        if self.begun.is_some() {
+            self.broke(path, at);
+        }
+        Ok(())
+    }
+
+    /// Reads one block, which begins at byte `at`.
+    fn block(&mut self, path: &Path, at: u64, block: &[u8]) {
+        let mut rest = block;
+        let place = |rest: &[u8]| at + (block.len() - rest.len()) as u64;
+        while rest.len() >= HEADER {
+            let Some(fragment) = Fragment::parse(rest) else {
+                self.broke(path, place(rest));
+                // The length may be what is broken: the next one begins anywhere.
+                rest = rest.get(1..).unwrap_or_default();
+                continue;
+            };
+            self.take(path, place(rest), &fragment);
+            rest = rest.get(HEADER + fragment.data.len()..).unwrap_or_default();
+        }
+        // A file that ends within a header was torn there. In a full block it is padding.
+        if block.len() < BLOCK && !rest.is_empty() {
+            self.broke(path, place(rest));
+        }
+    }
+
+    /// Takes the intact fragment at byte `at`.
+    fn take(&mut self, path: &Path, at: u64, fragment: &Fragment<'_>) {
+        let begins = matches!(fragment.kind, WHOLE | BEGINNING);
+        let goes_on = matches!(fragment.kind, MIDDLE | END);
+        if begins && self.begun.is_some() || goes_on && self.begun.is_none() {
+            self.broke(path, at);
+        }
+        let completes = match fragment.kind {
+            BEGINNING => {
+                self.begun = Some(at);
+                false
+            }
+            END => self.begun.take().is_some(),
+            // The others are middles, and RocksDB's remarks about the file.
+            kind => kind == WHOLE,
+        };
+        let commits = completes && !fragment.is_empty_batch();
+        self.whole_behind |= commits && !self.broken.is_empty();
+    }
+
+    /// The record at byte `at` is broken, or the one that has begun before and goes on there.
+    fn broke(&mut self, path: &Path, at: u64) {
+        let at = self.begun.take().unwrap_or(at);
+        if self.broken.last().is_none_or(|last| last.path != path) {
+            let path = path.to_path_buf();
+            self.broken.push(Broken { path, at });
+        }
+    }
+}
+
+/// An intact part of a record.
+struct Fragment<'a> {
+    kind: u8,
+    data: &'a [u8],
+}
+
+impl<'a> Fragment<'a> {
+    /// The fragment at the front of `bytes`, if one stands there.
+    fn parse(bytes: &'a [u8]) -> Option<Self> {
+        let (expected, rest) = bytes.split_first_chunk::<4>()?;
+        let ([low, high, kind], _) = rest.split_first_chunk::<3>()?;
+        let length = usize::from(u16::from_le_bytes([*low, *high]));
+        let data = bytes.get(HEADER..HEADER + length)?;
+        if *kind == NOT_WRITTEN {
+            return None;
+        }
+        let found = crc32c::crc32c_append(crc32c::crc32c(&[*kind]), data);
+        (mask(found) == u32::from_le_bytes(*expected)).then_some(Self { kind: *kind, data })
+    }
+
+    /// Whether it is the record with no changes that RocksDB writes into each new log: a number
+    /// of eight bytes, and how many changes follow.
+    fn is_empty_batch(&self) -> bool {
+        self.kind == WHOLE && self.data.len() == 12 && self.data.ends_with(&[0; 4])
+    }
+}
+
+/// How checksums stand in the file: RocksDB turns them so that they do not check themselves.
+fn mask(checksum: u32) -> u32 {
+    checksum.rotate_right(15).wrapping_add(0xa282_ead8)
+}
+
+const BLOCK: usize = 32 << 10;
+const HEADER: usize = 7;
+
+const NOT_WRITTEN: u8 = 0;
+const WHOLE: u8 = 1;
+const BEGINNING: u8 = 2;
+const MIDDLE: u8 = 3;
+const END: u8 = 4;
