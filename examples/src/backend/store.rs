@@ -113,4 +113,4 @@ fn cannot_open(directory: &Path) -> String {
 
 /// What each store cannot do without.
 const REDB_FILE: &str = "raft.redb";
-const ROCKSDB_FILE: &str = "rocksdb/CURRENT";
+const ROCKSDB_FILE: &str = "raft.rocksdb";

@@ -1,5 +1,6 @@
 //! A node's stores, opened for looking.
 
+use std::any::Any;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::ops::Range;
@@ -26,6 +27,8 @@ pub struct ReadOnlyStores {
     snapshots: Arc<dyn SnapshotStore>,
     /// Kept open for the reader.
     _owner: Option<Box<dyn LogStore>>,
+    /// What goes when all the others have gone.
+    kept: Vec<Box<dyn Any + Send>>,
 }
 
 impl ReadOnlyStores {
@@ -43,6 +46,7 @@ impl ReadOnlyStores {
             records,
             snapshots,
             _owner: None,
+            kept: Vec::new(),
         }
     }
 
@@ -63,7 +67,16 @@ impl ReadOnlyStores {
             records,
             snapshots: stores.snapshots,
             _owner: Some(stores.log),
+            kept: Vec::new(),
         })
+    }
+
+    /// For store crates: keeps `what` until the stores are closed, for instance a directory in which
+    /// they lie for the time being.
+    #[must_use]
+    pub fn keeping(mut self, what: impl Any + Send) -> Self {
+        self.kept.push(Box::new(what));
+        self
     }
 
     /// Where the log begins and ends.
