@@ -1,18 +1,22 @@
 //! A node's data moves from one store to another, whatever interrupts it.
 
-use std::io::{self, Write};
+use std::io::{self, Read, Write};
 use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use bytes::Bytes;
 use raft_core::entry::{Entry, Sealed};
 use raft_core::id::{
     ChainLink, ClusterId, GroupId, Incarnation, LogId, LogIndex, NodeId, RecoveryEpoch, Term,
 };
 use raft_core::membership::Membership;
-use raft_core::memory::MemoryStores;
+use raft_core::memory::{MemoryStores, Network};
 use raft_core::migrate::{MigrateError, Moved, Places, migrate};
+use raft_core::node::Node;
+use raft_core::recover::plan;
 use raft_core::snapshot::{SnapshotHeader, SnapshotMeta};
+use raft_core::state_machine::{Committed, SnapshotView, StateMachine, StateMachineError};
 use raft_core::store::{
     LogBounds, LogReader, LogStore, Relocation, SnapshotRead, SnapshotSink, SnapshotStore,
     StableKey, StableRecord, StableStore, StoreError, Stores,
@@ -440,4 +444,48 @@ fn progress_rises_to_its_end_in_every_stage() {
     }
     let stages = seen.chunk_by(|one, other| one.stage == other.stage).count();
     assert_eq!(stages, 4);
+}
+
+/// A machine that is never asked anything.
+struct Idle;
+
+impl StateMachine for Idle {
+    fn apply(&mut self, batch: &[Committed]) -> Result<Vec<Bytes>, StateMachineError> {
+        Ok(vec![Bytes::new(); batch.len()])
+    }
+
+    fn snapshot(&mut self) -> Result<SnapshotView, StateMachineError> {
+        Ok(SnapshotView::of_bytes(Vec::new()))
+    }
+
+    fn restore(&mut self, _: &SnapshotMeta, _: &mut dyn Read) -> Result<(), StateMachineError> {
+        Ok(())
+    }
+}
+
+/// Why no node starts here.
+async fn refusal(memory: &MemoryStores) -> String {
+    let transport = Network::new().transport(1);
+    let node = Node::builder(1, memory.open(), transport, Idle)
+        .cluster(ClusterId::from_name("tests"))
+        .start()
+        .await;
+    node.unwrap_err().to_string()
+}
+
+#[tokio::test]
+async fn no_node_starts_on_what_was_moved_away_or_is_an_unfinished_copy() {
+    let (from, half, to) = (used(), MemoryStores::new(), MemoryStores::new());
+    for writes in [1, 9, 13] {
+        cut_off(&from, &half, writes).unwrap_err();
+        let why = refusal(&half).await;
+        assert!(why.contains("unfinished copy of the old disk"), "{why}");
+    }
+    run(&from, &to).unwrap();
+    let why = refusal(&from).await;
+    assert!(why.contains("moved to the new disk"), "{why}");
+    // A recovery would begin with a vote.
+    let alone = Membership::of_voters([(1, "a:1")]).unwrap();
+    let why = plan(&from.open(), alone).unwrap_err().to_string();
+    assert!(why.contains("moved to the new disk"), "{why}");
 }

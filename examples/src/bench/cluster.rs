@@ -18,7 +18,7 @@ use super::sink::Sink;
 use crate::backend::{StoreSettings, TransportSettings, bind};
 use crate::config::{StoreKind, TransportKind};
 use crate::failure::{Failure, OrFail};
-use crate::local::free_ports;
+use crate::local::{certified, free_ports};
 
 /// The nodes, and what lives as long as they do.
 pub(super) struct Cluster {
@@ -38,17 +38,17 @@ impl Cluster {
         let network = Network::new();
         let mut nodes = Vec::new();
         for (id, address) in addresses {
-            let builder = match setting {
-                Setting::Memory => {
+            let directory = directory.path();
+            let builder = match setting.backends() {
+                (_, None) => {
                     let stores = MemoryStores::new().open();
                     Node::builder(id, stores, network.transport(id), Sink::default())
                         .runtime(Handle::current())
                 }
-                Setting::Tcp => with_tcp(id, &address, StoreKind::Memory, directory.path())?,
-                Setting::Redb => with_tcp(id, &address, StoreKind::Redb, directory.path())?,
+                (store, Some(transport)) => on_sockets(id, &address, store, transport, directory)?,
             };
             let node = builder
-                .cluster(ClusterId::from_name("bench"))
+                .cluster(ClusterId::from_name(CLUSTER))
                 .initial_membership(members.clone())
                 .start()
                 .await;
@@ -85,18 +85,23 @@ impl Cluster {
     }
 }
 
-fn with_tcp(
+fn on_sockets(
     id: u64,
     address: &str,
     store: StoreKind,
+    transport: TransportKind,
     directory: &Path,
 ) -> Result<NodeBuilder, Failure> {
-    let directory = directory.join(id.to_string());
-    let stores = StoreSettings::default().open(store, &directory)?;
-    let transport = bind(TransportKind::Tcp, address, &TransportSettings::default())?;
+    let stores = StoreSettings::default().open(store, &directory.join(id.to_string()))?;
+    let settings = TransportSettings {
+        tls: certified(CLUSTER, id, transport, directory)?,
+        ..TransportSettings::default()
+    };
+    let transport = bind(transport, address, &settings)?;
     let machine = Box::new(Sink::default());
     Ok(Node::builder_boxed(id, stores, transport, machine))
 }
 
+const CLUSTER: &str = "bench";
 const NODES: usize = 3;
 const ELECT_WITHIN: Duration = Duration::from_secs(20);

@@ -17,6 +17,10 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 use raft_core::id::{ClusterId, NodeId};
+#[cfg(not(feature = "tls"))]
+use raft_transport_quic::NamePattern;
+#[cfg(feature = "tls")]
+use raft_transport_tcp::NamePattern;
 
 use self::files::{New, write_new};
 use self::issue::{Authority, Validity};
@@ -129,8 +133,7 @@ pub fn section(directory: &Path, node: u64) -> TlsSection {
 
 /// The name that the other nodes ask for.
 fn name_of(cluster: &str, node: u64) -> String {
-    let cluster = ClusterId::from_name(cluster);
-    format!("node-{}.{cluster}.raft.internal", NodeId::new(node))
+    NamePattern::default().name(NodeId::new(node), ClusterId::from_name(cluster))
 }
 
 const AUTHORITY_PEM: &str = "authority.pem";

@@ -142,12 +142,12 @@ clients = "127.0.0.1:8002"
     #[cfg(feature = "redb")]
     #[test]
     fn an_unknown_key_of_the_store_is_refused_like_one_of_ours() {
-        let error = error_after("[limits]", "[redb]\ncash_bytes = 1\n\n[limits]");
+        let error = error_after("[limits]", "[redb]\ncahce = \"1MiB\"\n\n[limits]");
         assert!(
-            error.contains("line 14: unknown field `cash_bytes`"),
+            error.contains("line 14: unknown field `cahce`"),
             "{error}"
         );
-        assert!(error.contains("did you mean `cache_bytes`?"), "{error}");
+        assert!(error.contains("did you mean `cache`?"), "{error}");
     }
 
     #[cfg(feature = "tcp")]

@@ -28,9 +28,9 @@ pub struct DemoOptions {
     /// the killed node has forgotten everything, and is not started again.
     #[arg(long, value_delimiter = ',', default_value = "redb")]
     pub store: Vec<StoreKind>,
-    /// What carries messages between the nodes: tcp (plain text), tcp+tls or quic. Certificates are made
-    /// on the spot.
-    #[arg(long, default_value_t = TransportKind::Tcp)]
+    /// What carries messages between the nodes: tcp+tls, quic, or tcp, which is plain text. Certificates
+    /// are made on the spot.
+    #[arg(long, default_value_t = TransportKind::preferred())]
     pub transport: TransportKind,
     /// Leave the cluster running, and say how to talk to it.
     #[arg(long)]

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use tokio::time::{Instant, sleep};
 
+use super::certificates::certified;
 use super::ports::free_ports;
 use super::process::NodeProcess;
 use crate::client::Client;
@@ -66,7 +67,7 @@ impl LocalCluster {
                 clients: peer.clients.clone(),
                 directory: directory.join(format!("node-{id}")),
                 store: StoreKind::default(),
-                transport: TransportKind::Tcp,
+                transport: TransportKind::preferred(),
                 recovery_epoch: 0,
                 peers: peers.clone(),
                 timing: TimingConfig::default(),
@@ -77,7 +78,9 @@ impl LocalCluster {
                 tls: None,
             };
             adjust(&mut config);
-            certify(&mut config, directory)?;
+            if config.tls.is_none() {
+                config.tls = certified(name, id, config.transport, directory)?;
+            }
             let path = cluster.config_path(id);
             std::fs::write(&path, config.to_string())
                 .or_fail(|| format!("cannot write {}", path.display()))?;
@@ -202,24 +205,6 @@ impl LocalCluster {
     }
 }
 
-/// Makes certificates for nodes whose transport needs them.
-#[cfg(any(feature = "tls", feature = "quic"))]
-fn certify(config: &mut ServerConfig, directory: &Path) -> Result<(), Failure> {
-    if config.transport.is_secure() && config.tls.is_none() {
-        let certificates = directory.join("certificates");
-        crate::certs::make(&config.cluster, &[config.id], &certificates, CERTIFIED_DAYS)?;
-        config.tls = Some(crate::certs::section(&certificates, config.id));
-    }
-    Ok(())
-}
-
-#[cfg(not(any(feature = "tls", feature = "quic")))]
-fn certify(_: &mut ServerConfig, _: &Path) -> Result<(), Failure> {
-    Ok(())
-}
-
-#[cfg(any(feature = "tls", feature = "quic"))]
-const CERTIFIED_DAYS: u16 = 30;
 const STOP_WITHIN: Duration = Duration::from_secs(10);
 const LOOK_WITHIN: Duration = Duration::from_secs(1);
 const LOOK_AGAIN: Duration = Duration::from_millis(10);
