@@ -25,7 +25,7 @@ pub struct DemoOptions {
     #[arg(long)]
     pub directory: Option<PathBuf>,
     /// What keeps the logs: redb, rocksdb or memory. Three words, one for each node, mix them. In memory
-    /// the killed node has forgotten everything, and is not started again.
+    /// the killed node has forgotten everything: it gets all from the others, and has no vote any more.
     #[arg(long, value_delimiter = ',', default_value = "redb")]
     pub store: Vec<StoreKind>,
     /// What carries messages between the nodes: tcp+tls, quic, or tcp, which is plain text. Certificates
