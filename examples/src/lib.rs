@@ -5,12 +5,16 @@
 //! the server's [`server::Service`] proposes a [`kv::Command`] to its node; once it is committed,
 //! every node's [`kv::KvMachine`] applies it to its [`kv::KvState`].
 
+pub mod backend;
 pub mod bench;
+#[cfg(any(feature = "tls", feature = "quic"))]
+pub mod certs;
 pub mod cli;
 pub mod client;
 pub mod config;
 pub mod demo;
 pub mod failure;
+pub mod inspect;
 pub mod kv;
 pub mod local;
 pub mod own;

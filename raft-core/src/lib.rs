@@ -47,6 +47,7 @@ pub mod manual;
 pub mod membership;
 pub mod memory;
 pub mod message;
+pub mod migrate;
 pub mod node;
 pub mod recover;
 pub mod sessions;

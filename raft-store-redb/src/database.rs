@@ -61,16 +61,7 @@ impl Database {
         lock: DirectoryLock,
         floor: impl FnOnce(u64, &DirectoryLock) -> Result<Floor, StoreError>,
     ) -> Result<Self, StoreError> {
-        let (redb, commits, bounds) = guarded(&place, "open", || {
-            let redb = open_verified(&place, backend, config)?;
-            let transaction = redb.begin_read()?;
-            let store = record(&transaction, &place, records::STORE)?;
-            let commits = records::decode_store(&place, VERSION, &store)?;
-            let bounds = bounds(&transaction, &place)?;
-            cross_check(&transaction, &place, bounds)?;
-            drop(transaction);
-            Ok((redb, commits, bounds))
-        })?;
+        let (redb, commits, bounds) = open_checked(&place, backend, config)?;
         let last = bounds.last;
         let commits = Commits::open(&place, floor(commits, &lock)?, FloorMark { commits, last })?;
         Ok(Self {
@@ -124,6 +115,25 @@ impl Database {
     pub(crate) fn compact(&mut self) -> Result<bool, StoreError> {
         guarded(&self.place, "compact", || Ok(self.redb.compact()?))
     }
+}
+
+/// Opens a database that exists, verifies it whole, and returns how many commits it holds and where its
+/// log begins and ends.
+pub(crate) fn open_checked(
+    place: &str,
+    backend: impl StorageBackend,
+    config: &RedbConfig,
+) -> Result<(redb::Database, u64, LogBounds), StoreError> {
+    guarded(place, "open", || {
+        let redb = open_verified(place, backend, config)?;
+        let transaction = redb.begin_read()?;
+        let store = record(&transaction, place, records::STORE)?;
+        let commits = records::decode_store(place, VERSION, &store)?;
+        let bounds = bounds(&transaction, place)?;
+        cross_check(&transaction, place, bounds)?;
+        drop(transaction);
+        Ok((redb, commits, bounds))
+    })
 }
 
 /// What one commit does.

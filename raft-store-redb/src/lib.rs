@@ -44,6 +44,13 @@
 //! | during a commit | the pages' checksums tell whether it is whole | that commit or the one before |
 //! | while the floor is written | one slot torn | the other slot |
 //!
+//! # Looking without touching
+//!
+//! [`open_read_only`] opens the files for reading alone and does there what every opening does: it
+//! verifies all pages, undoes a commit that a crash cut off, compares with the floor. What redb writes
+//! meanwhile stays in memory. So it shows what a start would find, also after a crash, and not a byte of
+//! the directory changes.
+//!
 //! # Damage
 //!
 //! What redb does not do: it does not verify pages when it reads them, and may panic on one that
@@ -75,6 +82,8 @@ mod error;
 mod layout;
 mod log;
 mod open;
+mod overlay;
+mod read_only;
 mod reader;
 mod stable;
 mod verified;
@@ -84,3 +93,4 @@ mod tests;
 
 pub use config::RedbConfig;
 pub use open::{compact, open, open_with};
+pub use read_only::open_read_only;

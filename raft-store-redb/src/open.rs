@@ -71,15 +71,15 @@ fn open_directory(
 }
 
 /// What lies where in the directory.
-struct Paths {
-    database: PathBuf,
+pub(crate) struct Paths {
+    pub(crate) database: PathBuf,
     aside: PathBuf,
-    floor: PathBuf,
-    snapshots: PathBuf,
+    pub(crate) floor: PathBuf,
+    pub(crate) snapshots: PathBuf,
 }
 
 impl Paths {
-    fn new(directory: &Path) -> Self {
+    pub(crate) fn new(directory: &Path) -> Self {
         Self {
             database: directory.join("raft.redb"),
             aside: directory.join("raft.redb.tmp"),
@@ -121,9 +121,13 @@ fn open_floor(path: &Path, commits: u64, lock: &DirectoryLock) -> Result<Floor, 
     if commits == 0 {
         return Floor::create(path, lock);
     }
+    Err(missing_floor(path, commits))
+}
+
+pub(crate) fn missing_floor(path: &Path, commits: u64) -> StoreError {
     let place = path.display().to_string();
     let detail = format!("the file is missing, but the database has {commits} commits");
-    Err(StoreError::damaged(place, "the floor", &detail))
+    StoreError::damaged(place, "the floor", &detail)
 }
 
 fn file_backend(path: &Path, options: &fs::OpenOptions) -> Result<FileBackend, StoreError> {
@@ -132,7 +136,7 @@ fn file_backend(path: &Path, options: &fs::OpenOptions) -> Result<FileBackend, S
     FileBackend::new(file).map_err(|error| Failure::from(error).into_store_error(&place, "open"))
 }
 
-fn exists(path: &Path) -> Result<bool, StoreError> {
+pub(crate) fn exists(path: &Path) -> Result<bool, StoreError> {
     let place = path.display().to_string();
     path.try_exists().map_err(StoreError::io(place, "look for"))
 }

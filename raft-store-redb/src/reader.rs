@@ -41,7 +41,7 @@ impl LogReader for RedbReader {
     }
 }
 
-fn read_range(
+pub(crate) fn read_range(
     transaction: &ReadTransaction,
     place: &str,
     range: Range<LogIndex>,

@@ -107,6 +107,7 @@ mod error;
 mod layout;
 mod log;
 mod open;
+mod read_only;
 mod reader;
 mod stable;
 mod verified;
@@ -116,3 +117,4 @@ mod tests;
 
 pub use config::RocksdbConfig;
 pub use open::{compact, open, open_with};
+pub use read_only::open_read_only;

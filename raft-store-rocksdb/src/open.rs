@@ -72,15 +72,15 @@ fn open_directory(
 }
 
 /// What lies where in the directory.
-struct Paths {
-    database: PathBuf,
+pub(crate) struct Paths {
+    pub(crate) database: PathBuf,
     aside: PathBuf,
-    floor: PathBuf,
-    snapshots: PathBuf,
+    pub(crate) floor: PathBuf,
+    pub(crate) snapshots: PathBuf,
 }
 
 impl Paths {
-    fn new(directory: &Path) -> Self {
+    pub(crate) fn new(directory: &Path) -> Self {
         Self {
             database: directory.join("raft.rocksdb"),
             aside: directory.join("raft.rocksdb.tmp"),
@@ -117,7 +117,7 @@ fn create(paths: &Paths, config: &RocksdbConfig) -> Result<(), StoreError> {
 }
 
 /// The floor is created right after the database, so only one without commits may lack it.
-fn open_floor(path: &Path, commits: u64, lock: &DirectoryLock) -> Result<Floor, StoreError> {
+pub(crate) fn open_floor(path: &Path, commits: u64, lock: &DirectoryLock) -> Result<Floor, StoreError> {
     if exists(path)? {
         return Floor::open(path);
     }
@@ -129,7 +129,7 @@ fn open_floor(path: &Path, commits: u64, lock: &DirectoryLock) -> Result<Floor, 
     Err(StoreError::damaged(place, "the floor", &detail))
 }
 
-fn exists(path: &Path) -> Result<bool, StoreError> {
+pub(crate) fn exists(path: &Path) -> Result<bool, StoreError> {
     let place = path.display().to_string();
     path.try_exists().map_err(StoreError::io(place, "look for"))
 }

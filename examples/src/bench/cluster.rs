@@ -1,5 +1,6 @@
 //! Three nodes in this process.
 
+use std::path::Path;
 use std::time::Duration;
 
 use raft_core::consensus::RoleName;
@@ -7,8 +8,6 @@ use raft_core::id::ClusterId;
 use raft_core::membership::Membership;
 use raft_core::memory::{MemoryStores, Network};
 use raft_core::node::{Node, NodeBuilder};
-use raft_core::store::Stores;
-use raft_transport_tcp::{TcpTransport, TransportConfig};
 use tempfile::TempDir;
 use tokio::runtime::Handle;
 use tokio::task::JoinSet;
@@ -16,8 +15,10 @@ use tokio::time::timeout;
 
 use super::options::Setting;
 use super::sink::Sink;
+use crate::backend::{StoreSettings, TransportSettings, bind};
+use crate::config::{StoreKind, TransportKind};
 use crate::failure::{Failure, OrFail};
-use crate::local::free_ports;
+use crate::local::{certified, free_ports};
 
 /// The nodes, and what lives as long as they do.
 pub(super) struct Cluster {
@@ -37,21 +38,17 @@ impl Cluster {
         let network = Network::new();
         let mut nodes = Vec::new();
         for (id, address) in addresses {
-            let builder = match setting {
-                Setting::Memory => {
+            let directory = directory.path();
+            let builder = match setting.backends() {
+                (_, None) => {
                     let stores = MemoryStores::new().open();
                     Node::builder(id, stores, network.transport(id), Sink::default())
                         .runtime(Handle::current())
                 }
-                Setting::Tcp => with_tcp(id, &address, MemoryStores::new().open())?,
-                Setting::Redb => {
-                    let path = directory.path().join(id.to_string());
-                    let stores = raft_store_redb::open(&path).or_fail(|| "redb".into())?;
-                    with_tcp(id, &address, stores)?
-                }
+                (store, Some(transport)) => on_sockets(id, &address, store, transport, directory)?,
             };
             let node = builder
-                .cluster(ClusterId::from_name("bench"))
+                .cluster(ClusterId::from_name(CLUSTER))
                 .initial_membership(members.clone())
                 .start()
                 .await;
@@ -88,11 +85,23 @@ impl Cluster {
     }
 }
 
-fn with_tcp(id: u64, address: &str, stores: Stores) -> Result<NodeBuilder, Failure> {
-    let transport = TcpTransport::bind_plaintext(address, TransportConfig::default());
-    let transport = transport.or_fail(|| format!("cannot listen on {address}"))?;
-    Ok(Node::builder(id, stores, transport, Sink::default()))
+fn on_sockets(
+    id: u64,
+    address: &str,
+    store: StoreKind,
+    transport: TransportKind,
+    directory: &Path,
+) -> Result<NodeBuilder, Failure> {
+    let stores = StoreSettings::default().open(store, &directory.join(id.to_string()))?;
+    let settings = TransportSettings {
+        tls: certified(CLUSTER, id, transport, directory)?,
+        ..TransportSettings::default()
+    };
+    let transport = bind(transport, address, &settings)?;
+    let machine = Box::new(Sink::default());
+    Ok(Node::builder_boxed(id, stores, transport, machine))
 }
 
+const CLUSTER: &str = "bench";
 const NODES: usize = 3;
 const ELECT_WITHIN: Duration = Duration::from_secs(20);

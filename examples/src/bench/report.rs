@@ -126,7 +126,7 @@ impl fmt::Display for Report {
         if !self.optimised {
             writeln!(f, "NOT OPTIMISED: run it with --release")?;
         }
-        for setting in [Setting::Memory, Setting::Tcp, Setting::Redb] {
+        for setting in Setting::ALL {
             if let Some(table) = self.table(setting) {
                 writeln!(f, "\n{}\n{table}", setting.title())?;
             }

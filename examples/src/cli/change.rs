@@ -6,6 +6,7 @@ use std::process::ExitCode;
 use super::options::ServersOptions;
 use super::{failed, not_done, put_out};
 use crate::failure::{Failure, OrFail};
+use crate::protocol::Freshness;
 use crate::terminal::{complain, say};
 
 pub(super) async fn put(key: &str, value: &str, servers: &ServersOptions) -> ExitCode {
@@ -43,12 +44,12 @@ pub(super) async fn delete(key: &str, servers: &ServersOptions) -> ExitCode {
     }
 }
 
-pub(super) async fn get(key: &str, servers: &ServersOptions) -> ExitCode {
+pub(super) async fn get(key: &str, read: Freshness, servers: &ServersOptions) -> ExitCode {
     let client = match servers.client() {
         Ok(client) => client,
         Err(failure) => return failed(&failure),
     };
-    match client.get(key, servers.within()).await {
+    match client.get_as(key, read, servers.within()).await {
         Ok(Some(value)) => {
             let line = [value.as_ref(), b"\n"].concat();
             match put_out(&line) {

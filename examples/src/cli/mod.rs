@@ -1,10 +1,13 @@
 //! The command line of `kv`.
 
 mod change;
+mod leadership;
+mod migrate;
 mod options;
 mod recover;
 mod status;
 
+pub use migrate::MigrateOptions;
 pub use options::{KvCommand, KvOptions, ServersOptions};
 pub use recover::{RecoverOptions, recover};
 
@@ -14,6 +17,7 @@ use std::process::ExitCode;
 use crate::client::ClientError;
 use crate::demo;
 use crate::failure::{Failure, OrFail};
+use crate::inspect;
 use crate::server::{ServeOptions, serve};
 use crate::terminal::complain;
 
@@ -45,15 +49,21 @@ async fn carry_out(command: KvCommand) -> ExitCode {
             value,
             servers,
         } => return change::put(&key, &value, &servers).await,
-        KvCommand::Get { key, servers } => return change::get(&key, &servers).await,
+        KvCommand::Get { key, read, servers } => return change::get(&key, read, &servers).await,
         KvCommand::Del { key, servers } => return change::delete(&key, &servers).await,
         KvCommand::Status {
             json,
             digest,
             servers,
         } => return status::status(json, digest, &servers).await,
+        KvCommand::Transfer { node, servers } => return leadership::transfer(node, &servers).await,
+        KvCommand::Members { json, servers } => leadership::members(json, &servers).await,
         KvCommand::Demo(options) => demo::run(options).await,
         KvCommand::Recover(options) => recover(&options),
+        KvCommand::Inspect(options) => inspect::run(&options),
+        KvCommand::Migrate(options) => migrate::run(&options),
+        #[cfg(any(feature = "tls", feature = "quic"))]
+        KvCommand::Certs(options) => crate::certs::run(&options),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

@@ -6,11 +6,14 @@ use std::time::Duration;
 use clap::{Args, Parser, Subcommand};
 use raft_core::units::Period;
 
+use super::migrate::MigrateOptions;
 use super::recover::RecoverOptions;
 use crate::client::Client;
 use crate::config::{Address, ServerConfig};
 use crate::demo::DemoOptions;
 use crate::failure::Failure;
+use crate::inspect::InspectOptions;
+use crate::protocol::Freshness;
 
 /// A replicated key-value store on raft-core.
 ///
@@ -49,10 +52,13 @@ pub enum KvCommand {
         #[command(flatten)]
         servers: ServersOptions,
     },
-    /// Print the value of a key, as new as every change acknowledged before.
+    /// Print the value of a key, by default as new as every change acknowledged before.
     Get {
         /// The key.
         key: String,
+        /// How new: linearizable, lease, bounded=LAG (for example bounded=2s) or local.
+        #[arg(long, default_value_t)]
+        read: Freshness,
         /// The servers.
         #[command(flatten)]
         servers: ServersOptions,
@@ -65,9 +71,34 @@ pub enum KvCommand {
         #[command(flatten)]
         servers: ServersOptions,
     },
+    /// Hand the leadership over to a node, or to the one that suits best.
+    Transfer {
+        /// The node's number.
+        node: Option<u64>,
+        /// The servers.
+        #[command(flatten)]
+        servers: ServersOptions,
+    },
+    /// Show who belongs to the cluster, and how the leader feeds each.
+    Members {
+        /// Print JSON, for programs.
+        #[arg(long)]
+        json: bool,
+        /// The servers.
+        #[command(flatten)]
+        servers: ServersOptions,
+    },
     /// Recover a cluster whose majority is lost for ever: shows what would be lost, and does nothing
     /// without `--yes`.
     Recover(RecoverOptions),
+    /// Show what a stopped node keeps, without changing it.
+    Inspect(InspectOptions),
+    /// Move a stopped node's data to another kind of store, verified; interrupted, it goes on when it is
+    /// repeated.
+    Migrate(MigrateOptions),
+    /// Make certificates for the nodes of a cluster, and an authority that signs them.
+    #[cfg(any(feature = "tls", feature = "quic"))]
+    Certs(crate::certs::CertsOptions),
     /// Show how each node is.
     Status {
         /// Print JSON, for programs.

@@ -9,7 +9,7 @@ use raft_core::recover::{MembershipFile, RecoveryPlan, follow, force_membership,
 use serde::de::DeserializeOwned;
 
 use super::put_out;
-use crate::config::{NodeName, ServerConfig, StoreKind};
+use crate::config::{NodeName, ServerConfig};
 use crate::failure::{Failure, OrFail};
 use crate::server::open_stores;
 use crate::terminal::say;
@@ -41,7 +41,7 @@ pub struct RecoverOptions {
 /// [`Failure`] if the stores or the files cannot be used, or do not fit.
 pub fn recover(options: &RecoverOptions) -> Result<(), Failure> {
     let config = ServerConfig::read(&options.config)?;
-    if config.store == StoreKind::Memory || !config.directory.exists() {
+    if !config.store.is_durable() || !config.directory.exists() {
         let directory = config.directory.display();
         return Err(Failure::new(format!(
             "node {} keeps nothing in {directory}: there is nothing to recover",

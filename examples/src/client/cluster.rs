@@ -10,7 +10,7 @@ use tokio::time::{Instant, sleep, timeout_at};
 
 use super::error::{CallError, ClientError};
 use super::server::Server;
-use crate::protocol::{Ask, DigestReport, NodeReport, Outcome};
+use crate::protocol::{Ask, DigestReport, Freshness, NodeReport, Outcome};
 
 /// Talks to whichever server can do what is asked. Cheap to share: use it behind an `Arc`, from
 /// any number of tasks.
@@ -90,8 +90,58 @@ impl Client {
     /// # Errors
     /// [`ClientError::NotDone`] if none could in time.
     pub async fn get(&self, key: &str, within: Duration) -> Result<Option<Bytes>, ClientError> {
+        self.get_as(key, Freshness::Linearizable, within).await
+    }
+
+    /// As [`Client::get`], as new as is asked for.
+    ///
+    /// # Errors
+    /// As [`Client::get`].
+    pub async fn get_as(
+        &self,
+        key: &str,
+        freshness: Freshness,
+        within: Duration,
+    ) -> Result<Option<Bytes>, ClientError> {
         let servers = self.servers();
-        self.read(&servers, key, within).await
+        self.read(&servers, key, freshness, within).await
+    }
+
+    /// Hands the leadership over to a node, or to the one that suits best. Returns who leads then.
+    ///
+    /// # Errors
+    /// [`ClientError::Refused`] if the leader will not or cannot hand over to that one,
+    /// [`ClientError::NotDone`] if no leader answered in time.
+    pub async fn transfer(&self, to: Option<u64>, within: Duration) -> Result<u64, ClientError> {
+        let mut attempts = Attempts::new(within);
+        let mut stale = None;
+        loop {
+            let found = timeout_at(attempts.deadline, self.find_leader(stale)).await;
+            let Ok((epoch, leader)) = found else {
+                return Err(attempts.give_up());
+            };
+            match leader
+                .ask(Ask::Transfer { to }, &[], attempts.deadline)
+                .await
+            {
+                Ok((Outcome::Transferred { leader }, _)) => {
+                    self.redirect(epoch, None).await;
+                    return Ok(leader);
+                }
+                Ok((Outcome::Refused { reason }, _)) => return Err(ClientError::Refused(reason)),
+                Ok((outcome, _)) => {
+                    attempts.last = describe(&outcome);
+                    if let Outcome::NotLeader { leader } = outcome {
+                        self.redirect(epoch, leader).await;
+                    }
+                }
+                Err(error) => {
+                    attempts.last = error.to_string();
+                    stale = Some(epoch);
+                }
+            }
+            attempts.pause().await?;
+        }
     }
 
     /// As [`Client::get`], from this server alone.
@@ -105,7 +155,8 @@ impl Client {
         within: Duration,
     ) -> Result<Option<Bytes>, ClientError> {
         let server = self.server(address);
-        self.read(&[server], key, within).await
+        self.read(&[server], key, Freshness::Linearizable, within)
+            .await
     }
 
     /// The digest of one server's state, after everything that was acknowledged before.
@@ -200,13 +251,15 @@ impl Client {
         &self,
         servers: &[Arc<Server>],
         key: &str,
+        freshness: Freshness,
         within: Duration,
     ) -> Result<Option<Bytes>, ClientError> {
         let mut attempts = Attempts::new(within);
         loop {
             for server in servers {
                 let key = key.to_owned();
-                match server.ask(Ask::Get { key }, &[], attempts.deadline).await {
+                let get = Ask::Get { key, freshness };
+                match server.ask(get, &[], attempts.deadline).await {
                     Ok((Outcome::Value, value)) => return Ok(Some(value)),
                     Ok((Outcome::Absent, _)) => return Ok(None),
                     Ok((Outcome::Refused { reason }, _)) => {
@@ -336,7 +389,10 @@ fn describe(outcome: &Outcome) -> String {
         | Outcome::Value
         | Outcome::Absent
         | Outcome::Status(_)
-        | Outcome::Digest(_) => format!("the server said {outcome:?}, which was not asked"),
+        | Outcome::Digest(_)
+        | Outcome::Transferred { .. } => {
+            format!("the server said {outcome:?}, which was not asked")
+        }
     }
 }
 

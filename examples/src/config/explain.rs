@@ -42,6 +42,7 @@ id = 1
 listen = "127.0.0.1:7001"
 clients = "127.0.0.1:8001"
 directory = "data/1"
+transport = "tcp"
 
 [timing]
 heartbeat_interval = "20ms"
@@ -84,7 +85,7 @@ clients = "127.0.0.1:8002"
         );
         assert!(error.contains("did you mean `directory`?"), "{error}");
         let error = error_after("election_timeout", "election_timeuot");
-        assert!(error.contains("line 10"), "{error}");
+        assert!(error.contains("line 11"), "{error}");
         assert!(
             error.contains("did you mean `election_timeout`?"),
             "{error}"
@@ -102,10 +103,11 @@ clients = "127.0.0.1:8002"
         );
         let error = error_after("20ms", "20 parsecs");
         assert!(
-            error.contains("line 9") && error.contains("150ms"),
+            error.contains("line 10") && error.contains("150ms"),
             "{error}"
         );
-        let error = error_after("directory = \"data/1\"", "store = \"reddb\"");
+        let error = error_after("transport =", "store = \"reddb\"\ntransport =");
+        assert!(error.contains("line 7"), "{error}");
         assert!(error.contains("did you mean `redb`?"), "{error}");
         let error = error_after("[peers.2]", "[peers.two]");
         assert!(error.contains("for example [peers.1]"), "{error}");
@@ -127,5 +129,65 @@ clients = "127.0.0.1:8002"
         );
         let error = error_after("\"orders\"", "\"\"");
         assert!(error.contains("cluster is empty"), "{error}");
+    }
+
+    #[test]
+    fn plain_text_is_chosen_by_its_name_and_never_by_saying_nothing() {
+        let error = error_after("transport = \"tcp\"\n", "");
+        assert!(error.contains("missing field `transport`"), "{error}");
+        let error = error_after("\"tcp\"", "\"tpc\"");
+        assert!(error.contains("did you mean `tcp`?"), "{error}");
+    }
+
+    #[cfg(feature = "redb")]
+    #[test]
+    fn an_unknown_key_of_the_store_is_refused_like_one_of_ours() {
+        let error = error_after("[limits]", "[redb]\ncahce = \"1MiB\"\n\n[limits]");
+        assert!(
+            error.contains("line 14: unknown field `cahce`"),
+            "{error}"
+        );
+        assert!(error.contains("did you mean `cache`?"), "{error}");
+    }
+
+    #[cfg(feature = "tcp")]
+    #[test]
+    fn the_transport_s_section_is_checked_like_the_others() {
+        let error = error_after("[limits]", "[network]\nadvertized = \"a:1\"\n\n[limits]");
+        assert!(error.contains("line 14"), "{error}");
+        assert!(error.contains("did you mean `advertise`?"), "{error}");
+        let error = error_after("[limits]", "[network]\nadvertise = \"a\"\n\n[limits]");
+        assert!(error.contains("[network]: advertise"), "{error}");
+        let good = GOOD.replace("[limits]", "[network]\nadvertise = \"a:1\"\n\n[limits]");
+        let config = ServerConfig::parse(&good).unwrap();
+        assert_eq!(config.network.advertise, "a:1");
+        assert_eq!(ServerConfig::parse(&config.to_string()).unwrap(), config);
+    }
+
+    #[cfg(feature = "tls")]
+    #[test]
+    fn a_secure_transport_needs_certificates_and_swapping_it_needs_one_word() {
+        let error = error_after("\"tcp\"", "\"tcp+tls\"");
+        assert!(error.contains("there is no [tls]"), "{error}");
+        assert!(error.contains("kv certs"), "{error}");
+        let tls = "[tls]\ncertificate = \"c\"\nkey = \"k\"\nauthorities = \"a\"\n\n[limits]";
+        let plain = GOOD.replace("[limits]", tls);
+        ServerConfig::parse(&plain).unwrap();
+        let secure = plain.replacen("\"tcp\"", "\"tcp+tls\"", 1);
+        let config = ServerConfig::parse(&secure).unwrap();
+        assert_eq!(ServerConfig::parse(&config.to_string()).unwrap(), config);
+        let error = ServerConfig::parse(&secure.replace("authorities", "authority"));
+        let error = error.unwrap_err().to_string();
+        assert!(error.contains("did you mean `authorities`?"), "{error}");
+    }
+
+    #[cfg(not(feature = "rocksdb"))]
+    #[test]
+    fn a_section_whose_adapter_was_not_built_names_the_feature() {
+        let error = error_after("[limits]", "[rocksdb]\n\n[limits]");
+        assert!(error.contains("--features rocksdb"), "{error}");
+        let error = error_after("transport =", "store = \"rocksdb\"\ntransport =");
+        assert!(error.contains("line 7"), "{error}");
+        assert!(error.contains("--features rocksdb"), "{error}");
     }
 }

@@ -13,26 +13,6 @@ pub struct Address(String);
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct NodeName(pub u64);
 
-/// What keeps the log.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum StoreKind {
-    /// One redb file and a directory of snapshots; durable.
-    #[default]
-    Redb,
-    /// Nothing is kept.
-    Memory,
-}
-
-/// What carries messages between the nodes.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum TransportKind {
-    /// Plain TCP, not encrypted.
-    #[default]
-    Tcp,
-}
-
 impl Address {
     /// Checks the form: a host that is not empty, a colon, a port from 1 to 65535.
     ///
@@ -88,25 +68,6 @@ impl<'de> Deserialize<'de> for NodeName {
             ))
         })?;
         Ok(Self(number))
-    }
-}
-
-impl StoreKind {
-    /// As the file says it.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Redb => "redb",
-            Self::Memory => "memory",
-        }
-    }
-}
-
-impl TransportKind {
-    /// As the file says it.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Tcp => "tcp",
-        }
     }
 }
 

@@ -2,9 +2,15 @@
 
 mod explain;
 mod fields;
+mod sections;
+mod words;
 mod write;
 
-pub use fields::{Address, NodeName, StoreKind, TransportKind};
+pub use fields::{Address, NodeName};
+pub use sections::{NetworkSection, RedbSection, RocksdbSection, TlsSection};
+pub use words::{StoreKind, TransportKind};
+
+pub(crate) use words::not_built;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -31,12 +37,12 @@ pub struct ServerConfig {
     /// Where this node keeps its data. Created if need be. A relative path is taken from the
     /// directory in which the server is started.
     pub directory: PathBuf,
-    /// What keeps the log: `"redb"` (the default) or `"memory"` (for trials: a node that is
-    /// restarted has forgotten its votes).
+    /// What keeps the log: `"redb"` (the default), `"rocksdb"`, or `"memory"` (for trials: a node that
+    /// is restarted has forgotten its votes). The nodes of a cluster may differ.
     #[serde(default)]
     pub store: StoreKind,
-    /// What carries messages between the nodes: `"tcp"`, the default.
-    #[serde(default)]
+    /// What carries messages between the nodes: `"tcp+tls"`, `"quic"`, or `"tcp"`. The last is plain
+    /// text, and therefore nothing is the default. The same on every node.
     pub transport: TransportKind,
     /// The recovery epoch of the cluster that a new node joins; zero if it was never recovered. It
     /// counts only while the directory is empty.
@@ -50,6 +56,17 @@ pub struct ServerConfig {
     /// Bounds, in bytes and entries.
     #[serde(default)]
     pub limits: LimitsConfig,
+    /// Settings of redb. Like the sections that follow it may stay where another word is chosen.
+    #[serde(default)]
+    pub redb: RedbSection,
+    /// Settings of RocksDB.
+    #[serde(default)]
+    pub rocksdb: RocksdbSection,
+    /// Settings of the transport, whichever it is.
+    #[serde(default)]
+    pub network: NetworkSection,
+    /// Certificates, which the transports `"tcp+tls"` and `"quic"` need.
+    pub tls: Option<TlsSection>,
 }
 
 /// Where one node is reached.
@@ -72,6 +89,8 @@ pub struct TimingConfig {
     pub election_timeout: Option<Period>,
     /// A leader whose disk stands still for this long gives up its leadership.
     pub disk_stall_timeout: Option<Period>,
+    /// Whether reads may trust the clocks of the nodes (`kv get --read lease`).
+    pub lease_reads: Option<bool>,
 }
 
 /// See [`raft_core::config::Config`] for meaning and defaults.
@@ -139,6 +158,7 @@ impl ServerConfig {
             &mut raft.disk_stall_timeout,
             timing.disk_stall_timeout.map(|p| p.0),
         );
+        replace(&mut raft.lease_reads, timing.lease_reads);
         replace(&mut raft.entry_bytes_max, limits.entry_bytes_max.map(bytes));
         replace(&mut raft.snapshot_entries, limits.snapshot_entries);
         replace(&mut raft.snapshot_bytes, limits.snapshot_bytes.map(|s| s.0));
@@ -175,6 +195,14 @@ impl ServerConfig {
                 self.listen
             ));
         }
+        if self.transport.is_secure() && self.tls.is_none() {
+            return Err(format!(
+                "transport is {}, and there is no [tls]: say where certificate, key and authorities \
+                 are (`kv certs` makes them)",
+                self.transport
+            ));
+        }
+        self.check_network()?;
         let mut taken = BTreeSet::new();
         for (name, peer) in &self.peers {
             for address in [&peer.raft, &peer.clients] {
@@ -187,6 +215,17 @@ impl ServerConfig {
             }
         }
         self.raft().validate().map_err(|error| error.to_string())
+    }
+
+    #[cfg(any(feature = "tcp", feature = "quic"))]
+    fn check_network(&self) -> Result<(), String> {
+        let checked = self.network.validate();
+        checked.map_err(|error| format!("[network]: {error}"))
+    }
+
+    #[cfg(not(any(feature = "tcp", feature = "quic")))]
+    fn check_network(&self) -> Result<(), String> {
+        Ok(())
     }
 }
 

@@ -2,6 +2,8 @@
 
 use std::fmt::{self, Display};
 
+use serde::Serialize;
+
 use super::{LimitsConfig, ServerConfig, TimingConfig};
 
 impl Display for ServerConfig {
@@ -15,13 +17,17 @@ impl Display for ServerConfig {
         writeln!(f, "clients = \"{}\"", self.clients)?;
         let directory = self.directory.display().to_string();
         writeln!(f, "directory = {directory:?}")?;
-        writeln!(f, "store = \"{}\"", self.store.as_str())?;
-        writeln!(f, "transport = \"{}\"", self.transport.as_str())?;
+        writeln!(f, "store = \"{}\"", self.store)?;
+        writeln!(f, "transport = \"{}\"", self.transport)?;
         if self.recovery_epoch > 0 {
             writeln!(f, "recovery_epoch = {}", self.recovery_epoch)?;
         }
         self.timing.fmt(f)?;
         self.limits.fmt(f)?;
+        section(f, "redb", &self.redb)?;
+        section(f, "rocksdb", &self.rocksdb)?;
+        section(f, "network", &self.network)?;
+        section(f, "tls", &self.tls)?;
         for (name, peer) in &self.peers {
             writeln!(f, "\n[peers.{}]", name.0)?;
             writeln!(f, "raft = \"{}\"", peer.raft)?;
@@ -37,6 +43,7 @@ impl Display for TimingConfig {
             ("heartbeat_interval", quoted(self.heartbeat_interval)),
             ("election_timeout", quoted(self.election_timeout)),
             ("disk_stall_timeout", quoted(self.disk_stall_timeout)),
+            ("lease_reads", self.lease_reads.map(|on| on.to_string())),
         ];
         table(f, "timing", settings)
     }
@@ -53,6 +60,19 @@ impl Display for LimitsConfig {
         ];
         table(f, "limits", settings)
     }
+}
+
+/// An adapter's section, as the adapter writes it; nothing if all of it has its default.
+fn section<T: Serialize + PartialEq + Default>(
+    f: &mut fmt::Formatter<'_>,
+    name: &str,
+    settings: &T,
+) -> fmt::Result {
+    if *settings == T::default() {
+        return Ok(());
+    }
+    let text = toml::to_string(settings).map_err(|_| fmt::Error)?;
+    write!(f, "\n[{name}]\n{text}")
 }
 
 fn quoted(value: Option<impl Display>) -> Option<String> {

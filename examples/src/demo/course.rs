@@ -12,6 +12,7 @@ use super::report::Report;
 use super::stream::{Measured, Stream};
 use super::verify::verify;
 use crate::client::Client;
+use crate::config::ServerConfig;
 use crate::failure::{Failure, OrFail};
 use crate::local::LocalCluster;
 use crate::protocol::DigestReport;
@@ -40,7 +41,14 @@ impl Course {
         directory: &Path,
     ) -> Result<(), Failure> {
         let program = std::env::current_exe().or_fail(|| "cannot find this program".into())?;
-        let cluster = LocalCluster::create(&program, directory, "demo", NODES, |_| {})?;
+        let stores = options.stores()?;
+        let transport = options.transport;
+        let adjust = |config: &mut ServerConfig| {
+            config.transport = transport;
+            let place = usize::try_from(config.id - 1).unwrap_or(usize::MAX);
+            config.store = stores.get(place).copied().unwrap_or_default();
+        };
+        let cluster = LocalCluster::create(&program, directory, "demo", NODES, adjust)?;
         let client = Arc::new(cluster.client());
         let course = Self {
             options,
@@ -92,7 +100,8 @@ impl Course {
         }
         let leader = self.leader().await?;
         say(format_args!(
-            "three nodes are up, redb and TCP; node {leader} leads"
+            "three nodes are up, {}; node {leader} leads",
+            self.options.backends()
         ));
         Ok(())
     }

@@ -6,12 +6,13 @@ use std::time::Duration;
 
 use tokio::time::{Instant, sleep};
 
+use super::certificates::certified;
 use super::ports::free_ports;
 use super::process::NodeProcess;
 use crate::client::Client;
 use crate::config::{
-    Address, LimitsConfig, NodeName, PeerConfig, ServerConfig, StoreKind, TimingConfig,
-    TransportKind,
+    Address, LimitsConfig, NetworkSection, NodeName, PeerConfig, RedbSection, RocksdbSection,
+    ServerConfig, StoreKind, TimingConfig, TransportKind,
 };
 use crate::failure::{Failure, OrFail};
 use crate::protocol::NodeReport;
@@ -66,13 +67,20 @@ impl LocalCluster {
                 clients: peer.clients.clone(),
                 directory: directory.join(format!("node-{id}")),
                 store: StoreKind::default(),
-                transport: TransportKind::default(),
+                transport: TransportKind::preferred(),
                 recovery_epoch: 0,
                 peers: peers.clone(),
                 timing: TimingConfig::default(),
                 limits: LimitsConfig::default(),
+                redb: RedbSection::default(),
+                rocksdb: RocksdbSection::default(),
+                network: NetworkSection::default(),
+                tls: None,
             };
             adjust(&mut config);
+            if config.tls.is_none() {
+                config.tls = certified(name, id, config.transport, directory)?;
+            }
             let path = cluster.config_path(id);
             std::fs::write(&path, config.to_string())
                 .or_fail(|| format!("cannot write {}", path.display()))?;

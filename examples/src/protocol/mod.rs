@@ -5,15 +5,17 @@
 //! encoded by [`raft_core::codec`], and a body, which is a value as it is.
 
 mod frame;
+mod read;
 mod report;
 
 pub use frame::{Body, Frame, Frames, Outbox, Queued};
+pub use read::Freshness;
 pub use report::{DigestReport, MemberReport, NodeReport};
 
 use serde::{Deserialize, Serialize};
 
 /// The first bytes of a connection: what is spoken, and its version.
-pub const GREETING: &[u8; 8] = b"RAFTKV/1";
+pub const GREETING: &[u8; 8] = b"RAFTKV/2";
 
 /// A request's head.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -37,17 +39,23 @@ pub enum Ask {
         /// The key.
         key: String,
     },
-    /// The value, as it is after everything that was acknowledged before (linearizable). Any node
-    /// answers.
+    /// The value. Any node answers.
     Get {
         /// The key.
         key: String,
+        /// How new it has to be.
+        freshness: Freshness,
     },
     /// How the node is. Answered at once, even without a leader.
     Status,
     /// The digest of the node's state, after everything that was acknowledged before. Any node
     /// answers.
     Digest,
+    /// Hand the leadership over. Only the leader does it.
+    Transfer {
+        /// To this node, or to the one that suits best.
+        to: Option<u64>,
+    },
 }
 
 /// An answer's head.
@@ -77,6 +85,11 @@ pub enum Outcome {
     Status(NodeReport),
     /// The digest of the node's state.
     Digest(DigestReport),
+    /// This node leads now.
+    Transferred {
+        /// The node.
+        leader: u64,
+    },
     /// Nothing was done: another node leads, or none.
     NotLeader {
         /// Where clients reach the leader, if it is known.

@@ -44,6 +44,8 @@ pub struct MemberReport {
     pub raft: String,
     /// Where clients reach it, if that is known.
     pub clients: Option<String>,
+    /// Whether it votes; otherwise it only learns.
+    pub voter: bool,
     /// What the leader knows to be on its disk; only a leader knows.
     pub matched: Option<u64>,
     /// How the leader feeds it: probe, replicate or snapshot.

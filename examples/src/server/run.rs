@@ -4,17 +4,16 @@ use std::path::Path;
 use std::sync::Arc;
 
 use raft_core::id::{ClusterId, RecoveryEpoch};
-use raft_core::memory::MemoryStores;
 use raft_core::node::{Node, StopReason};
 use raft_core::store::Stores;
-use raft_transport_tcp::{TcpTransport, TransportConfig};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::listen::accept;
 use super::service::Service;
 use super::watch_parent::parent_gone;
-use crate::config::{ServerConfig, StoreKind, TransportKind};
+use crate::backend::{StoreSettings, TransportSettings, bind};
+use crate::config::ServerConfig;
 use crate::failure::{Failure, OrFail};
 use crate::kv::{KvMachine, SharedState};
 use crate::terminal::say;
@@ -76,15 +75,12 @@ pub async fn serve(path: &Path, options: ServeOptions) -> Result<(), Failure> {
 
 async fn start(config: &ServerConfig) -> Result<(Node, SharedState), Failure> {
     let named = || format!("node {} cannot start", config.id);
-    let transport = match config.transport {
-        TransportKind::Tcp => {
-            TcpTransport::bind_plaintext(config.listen.as_str(), TransportConfig::default())
-        }
-    };
-    let transport =
-        transport.or_fail(|| format!("cannot listen for nodes on {}", config.listen))?;
+    let listen = config.listen.as_str();
+    let transport = bind(config.transport, listen, &TransportSettings::of(config))?;
+    warn_of(config);
     let (machine, state) = KvMachine::new();
-    let node = Node::builder(config.id, open_stores(config)?, transport, machine)
+    let stores = open_stores(config)?;
+    let node = Node::builder_boxed(config.id, stores, transport, Box::new(machine))
         .cluster(ClusterId::from_name(&config.cluster))
         .config(config.raft())
         .initial_membership(config.membership()?)
@@ -100,16 +96,28 @@ async fn start(config: &ServerConfig) -> Result<(Node, SharedState), Failure> {
 /// # Errors
 /// [`Failure`] if the store cannot be opened: it may be in use.
 pub fn open_stores(config: &ServerConfig) -> Result<Stores, Failure> {
-    match config.store {
-        StoreKind::Redb => raft_store_redb::open(&config.directory)
-            .or_fail(|| format!("node {} cannot open its store", config.id)),
-        StoreKind::Memory => {
-            say(format_args!(
-                "node {} keeps its log in memory: restarted, it has forgotten its votes",
-                config.id
-            ));
-            Ok(MemoryStores::new().open())
-        }
+    let opened = StoreSettings::of(config).open(config.store, &config.directory);
+    opened.or_fail(|| format!("node {}", config.id))
+}
+
+/// What the words of the configuration leave open to accidents.
+fn warn_of(config: &ServerConfig) {
+    let id = config.id;
+    if !config.store.is_durable() {
+        say(format_args!(
+            "node {id} keeps its log in memory: restarted, it has forgotten its votes"
+        ));
+    }
+    if !config.transport.is_secure() {
+        let unused = match config.tls {
+            Some(_) => ", and [tls] is not used",
+            None => "",
+        };
+        say(format_args!(
+            "node {id} talks to the others in plain text (transport = \"{}\"){unused}: whoever reaches \
+             the network can read along and interfere",
+            config.transport
+        ));
     }
 }
 

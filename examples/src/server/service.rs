@@ -3,8 +3,11 @@
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
+use raft_core::consensus::{To, TransferError};
 use raft_core::id::NodeId;
-use raft_core::node::{Applied, Node, Outcome as Doubt, ProposeError, ReadError, ReadMode};
+use raft_core::node::{
+    Applied, Node, Outcome as Doubt, ProposeError, ReadError, ReadMode, TransferLeadershipError,
+};
 
 use crate::kv::{Command, Effect, KEY_BYTES_MAX, SharedState};
 use crate::protocol::{Ask, Body, DigestReport, MemberReport, NodeReport, Outcome};
@@ -47,13 +50,14 @@ impl Service {
     pub async fn answer(&self, ask: Ask, body: Body) -> (Outcome, Bytes) {
         let outcome = match (ask, body) {
             (_, Body::TooLong { bytes }) => too_large(bytes, self.entry_bytes_max),
-            (Ask::Get { key }, _) => return self.get(&key).await,
+            (Ask::Get { key, freshness }, _) => return self.get(&key, freshness.mode()).await,
             (Ask::Put { key }, Body::Whole(value)) => {
                 self.change(Command::Put { key, value }).await
             }
             (Ask::Delete { key }, _) => self.change(Command::Delete { key }).await,
             (Ask::Status, _) => self.status().await,
             (Ask::Digest, _) => self.digest().await,
+            (Ask::Transfer { to }, _) => self.transfer(to).await,
         };
         (outcome, Bytes::new())
     }
@@ -82,8 +86,23 @@ impl Service {
         }
     }
 
-    async fn get(&self, key: &str) -> (Outcome, Bytes) {
-        if let Err(error) = self.node.read_barrier(ReadMode::Linearizable).await {
+    async fn transfer(&self, to: Option<u64>) -> Outcome {
+        let to = to.map_or(To::Best, |node| To::Node(NodeId::new(node)));
+        match self.node.transfer_leadership(to).await {
+            Ok(leader) => Outcome::Transferred {
+                leader: leader.get(),
+            },
+            Err(TransferLeadershipError::Failed(TransferError::NotLeader(leader))) => {
+                self.not_leader(leader)
+            }
+            Err(error) => Outcome::Refused {
+                reason: error.to_string(),
+            },
+        }
+    }
+
+    async fn get(&self, key: &str, mode: ReadMode) -> (Outcome, Bytes) {
+        if let Err(error) = self.node.read_barrier(mode).await {
             return (not_read(&error), Bytes::new());
         }
         match self.state.read().value(key) {
@@ -128,6 +147,7 @@ impl Service {
                 id: id.get(),
                 raft: member.address.clone(),
                 clients: self.clients.get(&id.get()).cloned(),
+                voter: raft.membership.is_voter(*id),
                 matched: progress.map(|peer| peer.matched.get()),
                 state: progress.map(|peer| peer.state.to_owned()),
             }

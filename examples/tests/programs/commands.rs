@@ -129,3 +129,68 @@ fn a_command_without_servers_or_with_a_bad_address_is_refused() {
     assert_eq!(bad.status.code(), Some(1));
     assert!(texts(&bad).1.contains("write HOST:PORT"));
 }
+
+#[tokio::test]
+async fn the_leadership_is_handed_over_and_the_members_are_shown() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut cluster = running(directory.path(), 3, |_| {}).await;
+    let client = cluster.client();
+    client.put("city", b"Utrecht", PATIENCE).await.unwrap();
+    let config = cluster.config_path(1);
+    let config = config.to_str().unwrap();
+    let leader = cluster
+        .id_at(&client.leader(PATIENCE).await.unwrap())
+        .unwrap();
+    let heir = 1 + leader % 3;
+    let (told, said) = texts(&kv(&["transfer", &heir.to_string(), "--config", config]));
+    assert_eq!(told, format!("node {heir} leads\n"), "{said}");
+    let (table, said) = texts(&kv(&["members", "--config", config]));
+    assert_eq!(table.matches("leader").count(), 1, "{table}{said}");
+    assert_eq!(table.matches("voter").count(), 2, "{table}");
+    let (json, _) = texts(&kv(&["members", "--json", "--config", config]));
+    let members: serde_json::Value = serde_json::from_str(&json).unwrap();
+    assert_eq!(members[2]["id"], 3);
+    assert_eq!(members[2]["voter"], true);
+    let refused = kv(&["transfer", "9", "--config", config]);
+    assert_eq!(refused.status.code(), Some(1));
+    let (_, said) = texts(&refused);
+    assert!(said.contains('9'), "{said}");
+    let best = kv(&["transfer", "--config", config]);
+    assert!(best.status.success(), "{:?}", texts(&best));
+    cluster.stop_all().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_value_is_read_as_fresh_as_is_asked_for() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut cluster = running(directory.path(), 3, |config| {
+        config.timing.lease_reads = Some(true);
+    })
+    .await;
+    let client = cluster.client();
+    client.put("city", b"Utrecht", PATIENCE).await.unwrap();
+    let config = cluster.config_path(1);
+    let config = config.to_str().unwrap();
+    for freshness in ["linearizable", "lease", "bounded=1us"] {
+        let get = kv(&["get", "city", "--read", freshness, "--config", config]);
+        assert_eq!(texts(&get).0, "Utrecht\n", "{freshness}");
+    }
+    // Without the others, only what the node has is left.
+    let last = cluster.id_at(&client.leader(PATIENCE).await.unwrap());
+    let last = last.unwrap();
+    for id in (1..=3).filter(|id| *id != last) {
+        cluster.kill(id);
+    }
+    let address = cluster.address(last);
+    let servers = ["--within", "2s", "--servers", &address];
+    let get = |freshness| {
+        let words = ["get", "city", "--read", freshness];
+        kv(&[&words[..], &servers].concat())
+    };
+    assert_eq!(texts(&get("local")).0, "Utrecht\n");
+    assert_eq!(get("linearizable").status.code(), Some(1));
+    let bad = get("fresh");
+    assert_eq!(bad.status.code(), Some(2));
+    assert!(texts(&bad).1.contains("bounded=2s"), "{:?}", texts(&bad));
+    cluster.kill(last);
+}

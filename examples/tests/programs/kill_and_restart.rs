@@ -1,14 +1,22 @@
-//! Kills (SIGKILL) and restarts nodes at random points of a running workload, 50 times, and checks
-//! that no acknowledged write is lost.
+//! Kills (SIGKILL) and restarts nodes at random points of a running workload, again and again, and
+//! checks that no acknowledged write is lost. For each store that keeps anything:
 //!
-//! `RAFT_SEED=N` repeats the choices of a run. The timing is the machine's own.
+//! ```sh
+//! RAFT_KILLS=200 cargo test --release -p raft-examples --test programs kill_and_restart -- --nocapture
+//! ```
+//!
+//! `RAFT_KILLS=N` says how often, `RAFT_TRANSPORT=WORD` over which transport; `RAFT_SEED=N` repeats the
+//! choices of a run. The timing is the machine's own.
 
+use std::fmt::Debug;
+use std::str::FromStr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, UNIX_EPOCH};
 
 use crate::common::PATIENCE;
 use raft_examples::client::Client;
+use raft_examples::config::{StoreKind, TransportKind};
 use raft_examples::local::LocalCluster;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
@@ -24,11 +32,26 @@ struct Workload {
     acknowledged: watch::Sender<u64>,
 }
 
+#[cfg(feature = "redb")]
 #[tokio::test]
-async fn no_acknowledged_write_is_lost_when_nodes_are_killed_50_times() {
+async fn no_acknowledged_write_is_lost_on_redb() {
+    survive(StoreKind::Redb).await;
+}
+
+#[cfg(feature = "rocksdb")]
+#[tokio::test]
+async fn no_acknowledged_write_is_lost_on_rocksdb() {
+    survive(StoreKind::Rocksdb).await;
+}
+
+async fn survive(store: StoreKind) {
     let mut dice = Dice::from_environment();
+    let kills = chosen("RAFT_KILLS").unwrap_or(KILLS);
+    let transport = chosen("RAFT_TRANSPORT").unwrap_or(TransportKind::Tcp);
     let directory = tempfile::tempdir().unwrap();
     let mut cluster = crate::common::running(directory.path(), NODES, |config| {
+        config.store = store;
+        config.transport = transport;
         // Small enough that restarts meet snapshots, and laggards receive them.
         config.limits.snapshot_entries = Some(1_000);
         config.limits.trailing_entries = Some(100);
@@ -43,7 +66,7 @@ async fn no_acknowledged_write_is_lost_when_nodes_are_killed_50_times() {
     for writer in 0..WRITERS {
         writers.spawn(write(Arc::clone(&load), writer));
     }
-    for kill in 0..KILLS {
+    for kill in 0..kills {
         kill_and_restart(&mut cluster, &load, &mut dice, kill).await;
     }
     load.wait_for_more(1).await;
@@ -162,12 +185,15 @@ impl Workload {
     }
 }
 
+/// What a variable of the environment says, if it is there.
+fn chosen<T: FromStr<Err: Debug>>(name: &str) -> Option<T> {
+    let text = std::env::var(name).ok()?;
+    Some(text.parse().unwrap())
+}
+
 impl Dice {
     fn from_environment() -> Self {
-        let given = std::env::var("RAFT_SEED")
-            .ok()
-            .map(|seed| seed.parse().unwrap());
-        let seed = given.unwrap_or_else(|| {
+        let seed = chosen("RAFT_SEED").unwrap_or_else(|| {
             UNIX_EPOCH
                 .elapsed()
                 .unwrap_or(Duration::ZERO)
@@ -189,4 +215,5 @@ impl Dice {
 
 const NODES: u16 = 3;
 const WRITERS: u64 = 16;
+/// In the gate; by hand many more.
 const KILLS: u64 = 50;

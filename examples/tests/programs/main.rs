@@ -9,6 +9,8 @@ mod bad_input;
 mod commands;
 mod common;
 mod demo;
+mod inspect;
 mod kill_and_restart;
+mod matrix;
 mod readme;
 mod recovery;

@@ -2,6 +2,7 @@
 //!
 //! The order matters, for a crash may come between any two steps:
 //!
+//! 0. Stores that were moved away, or are an unfinished copy, are refused: nobody may live twice.
 //! 1. Whose stores are these? Empty ones are claimed: the identity is durable before anything else.
 //! 2. Stores that hold nothing but their identity take the initial membership as entry one. After a
 //!    crash before that entry was durable they still count as empty, so the next start repeats it.
@@ -31,7 +32,8 @@ use crate::membership::Membership;
 use crate::snapshot::SnapshotMeta;
 use crate::state_machine::StateMachine;
 use crate::store::{
-    LogBounds, LogReader, LogStore, SnapshotStore, StableRecord, StableStore, StoreError, Stores,
+    LogBounds, LogReader, LogStore, Relocation, SnapshotStore, StableRecord, StableStore,
+    StoreError, Stores,
 };
 use crate::time::ClusterTime;
 
@@ -80,6 +82,7 @@ pub(super) fn recover(
         mut stable,
         snapshots,
     } = stores;
+    Relocation::check(stable.as_ref())?;
     let mut list = snapshots.list()?;
     let damaged = snapshots.damaged()?.into_iter().next();
     let hard_state = HardState::load(stable.as_ref())?;

@@ -13,7 +13,9 @@ use crate::hard_state::{HardState, Identity};
 use crate::id::{ChainLink, LogId, LogIndex};
 use crate::membership::Membership;
 use crate::snapshot::SnapshotMeta;
-use crate::store::{LogBounds, LogReader, SnapshotStore, StableRecord, StoreError, Stores};
+use crate::store::{
+    LogBounds, LogReader, Relocation, SnapshotStore, StableRecord, StoreError, Stores,
+};
 use crate::time::ClusterTime;
 
 /// What was found in a node's stores.
@@ -68,6 +70,7 @@ const LOG: &str = "log";
 
 /// Reads everything, and verifies it.
 pub(super) fn survey(stores: &Stores) -> Result<Found, RecoverError> {
+    Relocation::check(stores.stable.as_ref())?;
     let list = stores.snapshots.list()?;
     let hard_state = HardState::load(stores.stable.as_ref())?;
     let bounds = stores.log.bounds()?;

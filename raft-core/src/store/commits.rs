@@ -37,7 +37,7 @@ impl Commits {
     /// # Errors
     /// [`StoreError::Damaged`] if commits are missing, [`StoreError::Io`].
     pub fn open(place: &str, mut floor: Floor, found: FloorMark) -> Result<Self, StoreError> {
-        check_floor(place, floor.mark(), found)?;
+        floor.mark().check(place, found)?;
         floor.raise(found)?;
         floor.sync()?;
         Ok(Self {
@@ -84,17 +84,6 @@ impl Drop for Commits {
             warn!(place = self.place, %error, "the floor is not durable");
         }
     }
-}
-
-fn check_floor(place: &str, floor: FloorMark, found: FloorMark) -> Result<(), StoreError> {
-    if floor.commits < found.commits || floor == found {
-        return Ok(());
-    }
-    let detail = format!(
-        "commit {} was made durable, with the log through {}; found is commit {}, with the log through {}",
-        floor.commits, floor.last, found.commits, found.last
-    );
-    Err(StoreError::damaged(place, "the latest commits", &detail))
 }
 
 #[cfg(test)]

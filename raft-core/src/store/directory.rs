@@ -80,7 +80,7 @@ pub fn create_directory(directory: &Path) -> Result<(), StoreError> {
 /// takes it back when the value is dropped or the process dies.
 #[derive(Debug)]
 pub struct DirectoryLock {
-    _file: File,
+    _file: Option<File>,
 }
 
 impl DirectoryLock {
@@ -99,7 +99,30 @@ impl DirectoryLock {
             .open(&path)
             .map_err(StoreError::io(&place, "open the lock"))?;
         match file.try_lock() {
-            Ok(()) => Ok(Self { _file: file }),
+            Ok(()) => Ok(Self { _file: Some(file) }),
+            Err(TryLockError::WouldBlock) => Err(StoreError::InUse {
+                place: directory.display().to_string(),
+            }),
+            Err(TryLockError::Error(error)) => Err(StoreError::io(place, "lock")(error)),
+        }
+    }
+
+    /// Keeps owners out of the directory while it is looked at. Others may look at the same time.
+    /// Writes nothing: a directory without the file, such as a copy, has no owner to keep out.
+    ///
+    /// # Errors
+    /// As [`DirectoryLock::acquire`].
+    pub fn share(directory: &Path) -> Result<Self, StoreError> {
+        let path = directory.join("lock");
+        let place = path.display().to_string();
+        let file = match File::open(&path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                return Ok(Self { _file: None });
+            }
+            opened => opened.map_err(StoreError::io(&place, "open the lock"))?,
+        };
+        match file.try_lock_shared() {
+            Ok(()) => Ok(Self { _file: Some(file) }),
             Err(TryLockError::WouldBlock) => Err(StoreError::InUse {
                 place: directory.display().to_string(),
             }),

@@ -53,6 +53,22 @@ pub enum StoreError {
         /// The file or directory.
         place: String,
     },
+    /// The data went to other stores. Started here too, the same node would live twice.
+    #[error(
+        "the data of this node was moved to {to}: start the node there; this copy can be removed once that runs"
+    )]
+    Moved {
+        /// Where to.
+        to: String,
+    },
+    /// The stores were being filled from others, and are not complete.
+    #[error(
+        "the stores hold an unfinished copy of {from}: repeat the migration, it goes on where it was; or remove this copy and start the node there"
+    )]
+    Unfinished {
+        /// Where the data came from.
+        from: String,
+    },
     /// The format is one that this build cannot read.
     #[error(
         "{place} has format {found}, this build reads {known}: use the build that wrote it, or migrate"

@@ -77,26 +77,7 @@ impl Floor {
             .write(true)
             .open(path)
             .map_err(StoreError::io(&place, "open"))?;
-        let mut newest = None;
-        for at in [0, SLOT_BYTES as u64] {
-            let found = read_slot(&mut file, at).map_err(StoreError::io(&place, "read"))?;
-            let mark = match found {
-                Some(Ok(mark)) => mark,
-                Some(Err(version)) => {
-                    return Err(StoreError::Format {
-                        place,
-                        found: version.to_string(),
-                        known: VERSION.to_string(),
-                    });
-                }
-                None => continue,
-            };
-            newest = newest.max_by_commits(mark);
-        }
-        let Some(mark) = newest else {
-            let detail = "neither slot matches its checksum";
-            return Err(StoreError::damaged(place, "the floor", &detail));
-        };
+        let mark = newest_mark(&mut file, &place)?;
         Ok(Self {
             path: path.to_path_buf(),
             file,
@@ -137,6 +118,33 @@ impl Floor {
     }
 }
 
+impl FloorMark {
+    /// The greatest mark of the file at `path`, which is left as it is.
+    ///
+    /// # Errors
+    /// As [`Floor::open`].
+    pub fn read(path: &Path) -> Result<Self, StoreError> {
+        let place = path.display().to_string();
+        let mut file = File::open(path).map_err(StoreError::io(&place, "open"))?;
+        newest_mark(&mut file, &place)
+    }
+
+    /// Holds what was `found` in the database at `place` against this mark.
+    ///
+    /// # Errors
+    /// [`StoreError::Damaged`] if commits are missing.
+    pub fn check(self, place: &str, found: Self) -> Result<(), StoreError> {
+        if self.commits < found.commits || self == found {
+            return Ok(());
+        }
+        let detail = format!(
+            "commit {} was made durable, with the log through {}; found is commit {}, with the log through {}",
+            self.commits, self.last, found.commits, found.last
+        );
+        Err(StoreError::damaged(place, "the latest commits", &detail))
+    }
+}
+
 trait Newest {
     fn max_by_commits(self, mark: FloorMark) -> Self;
 }
@@ -165,6 +173,28 @@ fn slot(mark: FloorMark) -> Vec<u8> {
     slot.extend_from_slice(&mark.last.checksum.to_le_bytes());
     slot.extend_from_slice(&crc32c::crc32c(&slot).to_le_bytes());
     slot
+}
+
+/// The greater of the two marks, of those that are intact.
+fn newest_mark(file: &mut File, place: &str) -> Result<FloorMark, StoreError> {
+    let mut newest = None;
+    for at in [0, SLOT_BYTES as u64] {
+        let found = read_slot(file, at).map_err(StoreError::io(place, "read"))?;
+        let mark = match found {
+            Some(Ok(mark)) => mark,
+            Some(Err(version)) => {
+                return Err(StoreError::Format {
+                    place: place.to_owned(),
+                    found: version.to_string(),
+                    known: VERSION.to_string(),
+                });
+            }
+            None => continue,
+        };
+        newest = newest.max_by_commits(mark);
+    }
+    let detail = "neither slot matches its checksum";
+    newest.ok_or_else(|| StoreError::damaged(place, "the floor", &detail))
 }
 
 /// The mark at `at`, the version if it is another one, or nothing if the slot is not intact.
@@ -240,6 +270,7 @@ mod tests {
         }
         floor.sync().unwrap();
         assert_eq!(Floor::open(&path).unwrap().mark(), mark(3));
+        assert_eq!(FloorMark::read(&path).unwrap(), mark(3));
     }
 
     #[test]

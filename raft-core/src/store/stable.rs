@@ -39,14 +39,40 @@ pub enum StableKey {
     HardState,
     /// Whose data this is ([`crate::Identity`]).
     Identity,
+    /// Whether the data came from other stores, or went there ([`super::Relocation`]).
+    Relocation,
 }
 
 impl StableKey {
+    /// Each of them: whoever copies a store copies these.
+    pub const ALL: [Self; 3] = [Self::HardState, Self::Identity, Self::Relocation];
+
     /// The key as text, for stores that have named keys. Part of the format.
     pub const fn name(self) -> &'static str {
         match self {
             Self::HardState => "hard_state",
             Self::Identity => "identity",
+            Self::Relocation => "relocation",
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A key that is added must be put in here, and the test then asks for it in the list.
+    fn after(key: StableKey) -> Option<StableKey> {
+        match key {
+            StableKey::HardState => Some(StableKey::Identity),
+            StableKey::Identity => Some(StableKey::Relocation),
+            StableKey::Relocation => None,
+        }
+    }
+
+    #[test]
+    fn the_list_has_every_key() {
+        let all = std::iter::successors(Some(StableKey::HardState), |key| after(*key));
+        assert_eq!(all.collect::<Vec<_>>(), StableKey::ALL);
     }
 }

@@ -11,7 +11,7 @@
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use super::{StableKey, StableStore, StoreError};
+use super::{Relocation, StableKey, StableStore, StoreError};
 use crate::codec;
 use crate::hard_state::{HardState, Identity};
 
@@ -99,6 +99,11 @@ impl StableRecord for Identity {
     const VERSION: u8 = 2;
 }
 
+impl StableRecord for Relocation {
+    const KEY: StableKey = StableKey::Relocation;
+    const VERSION: u8 = 1;
+}
+
 /// How errors name the place: a stable store need not have a file.
 const PLACE: &str = "stable store";
 const PREFIX_BYTES: usize = 4;
@@ -107,6 +112,8 @@ fn tag(key: StableKey) -> u8 {
     match key {
         StableKey::HardState => 1,
         StableKey::Identity => 2,
+        // 3 is taken by another record.
+        StableKey::Relocation => 4,
     }
 }
 
@@ -165,6 +172,17 @@ mod tests {
         }
         expected.extend_from_slice(&crc32c::crc32c(&expected).to_le_bytes());
         assert_eq!(identity.to_record().unwrap(), expected);
+        let departed = Relocation::Departed {
+            ticket: 9,
+            to: "b".into(),
+        };
+        let mut expected = vec![1, 4, 0, 0, 1, 0, 0, 0];
+        for number in [9_u64, 1] {
+            expected.extend_from_slice(&number.to_le_bytes());
+        }
+        expected.push(b'b');
+        expected.extend_from_slice(&crc32c::crc32c(&expected).to_le_bytes());
+        assert_eq!(departed.to_record().unwrap(), expected);
     }
 
     #[test]

@@ -44,6 +44,7 @@ const TABLE: &[(Ring, Option<&[Ring]>)] = &[
     ),
     (&["typed"], Some(&[WORDS, CORE, CONTRACTS, SHELL])),
     (&["recover"], Some(&[WORDS, CORE, CONTRACTS])),
+    (&["migrate"], Some(&[WORDS, CONTRACTS])),
     (&["sessions"], Some(&[WORDS, CORE, CONTRACTS, SHELL])),
     (&["manual"], Some(&[])),
     (&["lib"], None),

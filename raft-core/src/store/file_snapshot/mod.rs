@@ -26,6 +26,7 @@
 
 mod format;
 mod partial;
+mod read_only;
 mod reader;
 mod receive;
 mod sink;
@@ -35,6 +36,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+pub use self::read_only::ReadOnlySnapshots;
 
 use self::partial::Partial;
 use self::reader::FileReader;
