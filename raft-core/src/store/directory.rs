@@ -80,7 +80,7 @@ pub fn create_directory(directory: &Path) -> Result<(), StoreError> {
 /// takes it back when the value is dropped or the process dies.
 #[derive(Debug)]
 pub struct DirectoryLock {
-    _file: Option<File>,
+    file: Option<File>,
 }
 
 impl DirectoryLock {
@@ -99,7 +99,7 @@ impl DirectoryLock {
             .open(&path)
             .map_err(StoreError::io(&place, "open the lock"))?;
         match file.try_lock() {
-            Ok(()) => Ok(Self { _file: Some(file) }),
+            Ok(()) => Ok(Self { file: Some(file) }),
             Err(TryLockError::WouldBlock) => Err(StoreError::InUse {
                 place: directory.display().to_string(),
             }),
@@ -117,16 +117,26 @@ impl DirectoryLock {
         let place = path.display().to_string();
         let file = match File::open(&path) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                return Ok(Self { _file: None });
+                return Ok(Self { file: None });
             }
             opened => opened.map_err(StoreError::io(&place, "open the lock"))?,
         };
         match file.try_lock_shared() {
-            Ok(()) => Ok(Self { _file: Some(file) }),
+            Ok(()) => Ok(Self { file: Some(file) }),
             Err(TryLockError::WouldBlock) => Err(StoreError::InUse {
                 place: directory.display().to_string(),
             }),
             Err(TryLockError::Error(error)) => Err(StoreError::io(place, "lock")(error)),
+        }
+    }
+}
+
+impl Drop for DirectoryLock {
+    /// Said, and not left to the closing of the file: a child that another thread is just starting
+    /// holds the same file open until it becomes its own program.
+    fn drop(&mut self) {
+        if let Some(Err(error)) = self.file.as_ref().map(File::unlock) {
+            tracing::debug!(%error, "the lock ends with its file");
         }
     }
 }
