@@ -14,6 +14,7 @@
 //!   raft.redb     the log, term and vote, identity
 //!   floor         how far the database had got, see raft_core::store::Floor
 //!   snapshots/    see raft_core::store::FileSnapshotStore
+//!   damaged-1/    what was found damaged, if these stores have begun anew, see [`begin_anew`]
 //! ```
 //!
 //! # The database
@@ -62,6 +63,7 @@
 //! It is assumed that the medium keeps what it has synced, and that a write of one sector of the
 //! other slot does not spoil this one.
 
+mod begin_anew;
 mod config;
 mod database;
 mod error;
@@ -69,11 +71,13 @@ mod layout;
 mod log;
 mod open;
 mod reader;
+mod scratch;
 mod stable;
 mod verified;
 
 #[cfg(test)]
 mod tests;
 
+pub use begin_anew::{begin_anew, open_or_begin_anew};
 pub use config::RedbConfig;
 pub use open::{compact, open, open_with};

@@ -5,11 +5,12 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use raft_core::store::{
-    DirectoryLock, FileSnapshotStore, Floor, SnapshotStore, StoreError, Stores, create_directory,
-    publish,
+    BeginningAnew, DirectoryLock, FileSnapshotStore, Floor, SnapshotStore, StoreError, Stores,
+    create_directory, publish,
 };
 use redb::backends::FileBackend;
 
+use crate::begin_anew;
 use crate::config::RedbConfig;
 use crate::database::{self, Database};
 use crate::error::Failure;
@@ -58,6 +59,8 @@ fn open_directory(
     create_directory(directory)?;
     let lock = DirectoryLock::acquire(directory)?;
     let paths = Paths::new(directory);
+    let beginning = BeginningAnew::new(directory, &lock, DATABASE, &[FLOOR]);
+    begin_anew::finish(&beginning, &paths, config)?;
     let snapshots = FileSnapshotStore::open(&paths.snapshots)?;
     if !exists(&paths.database)? {
         refuse_if_used(&paths, &snapshots)?;
@@ -70,20 +73,25 @@ fn open_directory(
     Ok((database, snapshots))
 }
 
+/// The name of the database.
+pub(crate) const DATABASE: &str = "raft.redb";
+/// The name of the floor.
+pub(crate) const FLOOR: &str = "floor";
+
 /// What lies where in the directory.
-struct Paths {
-    database: PathBuf,
-    aside: PathBuf,
+pub(crate) struct Paths {
+    pub(crate) database: PathBuf,
+    pub(crate) aside: PathBuf,
     floor: PathBuf,
     snapshots: PathBuf,
 }
 
 impl Paths {
-    fn new(directory: &Path) -> Self {
+    pub(crate) fn new(directory: &Path) -> Self {
         Self {
-            database: directory.join("raft.redb"),
+            database: directory.join(DATABASE),
             aside: directory.join("raft.redb.tmp"),
-            floor: directory.join("floor"),
+            floor: directory.join(FLOOR),
             snapshots: directory.join("snapshots"),
         }
     }
@@ -106,11 +114,16 @@ fn refuse_if_used(paths: &Paths, snapshots: &FileSnapshotStore) -> Result<(), St
 
 /// Creates the database aside: a crash meanwhile could leave a file that never opens.
 fn create(paths: &Paths, config: &RedbConfig) -> Result<(), StoreError> {
+    create_aside(paths, config)?;
+    publish(&paths.aside, &paths.database)
+}
+
+/// Creates it, and does not put it in its place yet.
+pub(crate) fn create_aside(paths: &Paths, config: &RedbConfig) -> Result<(), StoreError> {
     let mut options = File::options();
     options.read(true).write(true).create(true).truncate(true);
     let backend = file_backend(&paths.aside, &options)?;
-    database::create(&paths.aside.display().to_string(), backend, config)?;
-    publish(&paths.aside, &paths.database)
+    database::create(&paths.aside.display().to_string(), backend, config)
 }
 
 /// The floor is created right after the database, so only one without commits may lack it.
@@ -126,7 +139,10 @@ fn open_floor(path: &Path, commits: u64, lock: &DirectoryLock) -> Result<Floor, 
     Err(StoreError::damaged(place, "the floor", &detail))
 }
 
-fn file_backend(path: &Path, options: &fs::OpenOptions) -> Result<FileBackend, StoreError> {
+pub(crate) fn file_backend(
+    path: &Path,
+    options: &fs::OpenOptions,
+) -> Result<FileBackend, StoreError> {
     let place = path.display().to_string();
     let file = options.open(path).map_err(StoreError::io(&place, "open"))?;
     FileBackend::new(file).map_err(|error| Failure::from(error).into_store_error(&place, "open"))

@@ -68,6 +68,7 @@ impl LocalCluster {
                 store: StoreKind::default(),
                 transport: TransportKind::default(),
                 recovery_epoch: 0,
+                self_repair: true,
                 peers: peers.clone(),
                 timing: TimingConfig::default(),
                 limits: LimitsConfig::default(),

@@ -1,12 +1,14 @@
 //! Starts a node from its configuration, and runs it until it is told to stop.
 
 use std::path::Path;
+use std::pin::pin;
 use std::sync::Arc;
 
 use raft_core::id::{ClusterId, RecoveryEpoch};
 use raft_core::memory::MemoryStores;
-use raft_core::node::{Node, StopReason};
-use raft_core::store::Stores;
+use raft_core::node::Node;
+use raft_core::store::{StoreError, Stores};
+use raft_store_redb::RedbConfig;
 use raft_transport_tcp::{TcpTransport, TransportConfig};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
@@ -35,10 +37,46 @@ pub async fn serve(path: &Path, options: ServeOptions) -> Result<(), Failure> {
     // Signals are taken from the very start: an early one must not end the process half way.
     let mut interrupt = signal(SignalKind::interrupt()).or_fail(|| "cannot take SIGINT".into())?;
     let mut terminate = signal(SignalKind::terminate()).or_fail(|| "cannot take SIGTERM".into())?;
+    let told_to_stop = async {
+        let parent = async {
+            match options.stop_with_parent {
+                true => parent_gone().await,
+                false => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            _ = interrupt.recv() => {}
+            _ = terminate.recv() => {}
+            () = parent => {}
+        }
+    };
+    let mut told_to_stop = pin!(told_to_stop);
+    // A directory begins anew a few times at most, so this ends.
+    while let End::Damage(reason) = live(&config, told_to_stop.as_mut()).await? {
+        begin_anew(&config, &reason)?;
+    }
+    Ok(())
+}
+
+/// How a life of the node ends.
+enum End {
+    AsTold,
+    /// Data was found damaged, and the node is to repair itself.
+    Damage(String),
+}
+
+/// Starts the node, and serves until it is to stop, or finds damage.
+async fn live(
+    config: &ServerConfig,
+    told_to_stop: impl Future<Output = ()>,
+) -> Result<End, Failure> {
     let listener = TcpListener::bind(config.clients.as_str())
         .await
         .or_fail(|| format!("cannot listen for clients on {}", config.clients))?;
-    let (node, state) = start(&config).await?;
+    let (node, state) = match start(config).await? {
+        Ok(started) => started,
+        Err(damage) => return Ok(End::Damage(damage)),
+    };
     let service = Service::new(
         node.clone(),
         state,
@@ -54,28 +92,23 @@ pub async fn serve(path: &Path, options: ServeOptions) -> Result<(), Failure> {
         config.clients,
         config.directory.display()
     ));
-    let parent = async {
-        match options.stop_with_parent {
-            true => parent_gone().await,
-            false => std::future::pending().await,
-        }
-    };
     tokio::select! {
         () = accept(listener, Arc::new(service)) => {}
-        reason = node.stopped() => return Err(stopped(&config, &reason)),
-        _ = interrupt.recv() => {}
-        _ = terminate.recv() => {}
-        () = parent => {}
+        reason = node.stopped() => {
+            let stopped = Failure::new(format!("node {}: {}", config.id, Failure::of(&reason)));
+            return damage_or(config, reason.is_damage(), stopped).map(End::Damage);
+        }
+        () = told_to_stop => {}
     }
     say(format_args!("node {} stops", config.id));
     node.shutdown()
         .await
         .or_fail(|| format!("node {} did not stop cleanly", config.id))?;
-    Ok(())
+    Ok(End::AsTold)
 }
 
-async fn start(config: &ServerConfig) -> Result<(Node, SharedState), Failure> {
-    let named = || format!("node {} cannot start", config.id);
+/// The node, or what was found damaged, if that is to be repaired.
+async fn start(config: &ServerConfig) -> Result<Result<(Node, SharedState), String>, Failure> {
     let transport = match config.transport {
         TransportKind::Tcp => {
             TcpTransport::bind_plaintext(config.listen.as_str(), TransportConfig::default())
@@ -83,16 +116,51 @@ async fn start(config: &ServerConfig) -> Result<(Node, SharedState), Failure> {
     };
     let transport =
         transport.or_fail(|| format!("cannot listen for nodes on {}", config.listen))?;
+    let stores = match open(config) {
+        Ok(stores) => stores,
+        Err(error) => {
+            return damage_or(config, error.is_damage(), not_opened(config, &error)).map(Err);
+        }
+    };
     let (machine, state) = KvMachine::new();
-    let node = Node::builder(config.id, open_stores(config)?, transport, machine)
+    let node = Node::builder(config.id, stores, transport, machine)
         .cluster(ClusterId::from_name(&config.cluster))
         .config(config.raft())
         .initial_membership(config.membership()?)
         .recovery_epoch(RecoveryEpoch::new(config.recovery_epoch))
         .start()
-        .await
-        .or_fail(named)?;
-    Ok((node, state))
+        .await;
+    match node {
+        Ok(node) => Ok(Ok((node, state))),
+        Err(error) => {
+            let failure = Failure::of(&error);
+            let failure = Failure::new(format!("node {} cannot start: {failure}", config.id));
+            damage_or(config, error.is_damage(), failure).map(Err)
+        }
+    }
+}
+
+/// What is damaged, if it is and the node repairs itself, or the failure.
+fn damage_or(config: &ServerConfig, is_damage: bool, failure: Failure) -> Result<String, Failure> {
+    match is_damage && config.repairs_itself() {
+        true => Ok(failure.to_string()),
+        false => Err(failure),
+    }
+}
+
+fn begin_anew(config: &ServerConfig, reason: &str) -> Result<(), Failure> {
+    say(format_args!(
+        "node {} begins anew, and gets its data from the others, for {reason}",
+        config.id
+    ));
+    match config.store {
+        StoreKind::Redb => {
+            raft_store_redb::begin_anew(&config.directory, &RedbConfig::default(), reason)
+                .map(drop)
+                .or_fail(|| format!("node {} cannot begin anew", config.id))
+        }
+        StoreKind::Memory => Ok(()), // It does so with every start.
+    }
 }
 
 /// Opens what the configuration names.
@@ -100,9 +168,12 @@ async fn start(config: &ServerConfig) -> Result<(Node, SharedState), Failure> {
 /// # Errors
 /// [`Failure`] if the store cannot be opened: it may be in use.
 pub fn open_stores(config: &ServerConfig) -> Result<Stores, Failure> {
+    open(config).map_err(|error| not_opened(config, &error))
+}
+
+fn open(config: &ServerConfig) -> Result<Stores, StoreError> {
     match config.store {
-        StoreKind::Redb => raft_store_redb::open(&config.directory)
-            .or_fail(|| format!("node {} cannot open its store", config.id)),
+        StoreKind::Redb => raft_store_redb::open(&config.directory),
         StoreKind::Memory => {
             say(format_args!(
                 "node {} keeps its log in memory: restarted, it has forgotten its votes",
@@ -113,6 +184,7 @@ pub fn open_stores(config: &ServerConfig) -> Result<Stores, Failure> {
     }
 }
 
-fn stopped(config: &ServerConfig, reason: &StopReason) -> Failure {
-    Failure::new(format!("node {}: {}", config.id, Failure::of(reason)))
+fn not_opened(config: &ServerConfig, error: &StoreError) -> Failure {
+    let error = Failure::of(error);
+    Failure::new(format!("node {} cannot open its store: {error}", config.id))
 }

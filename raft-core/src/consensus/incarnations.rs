@@ -30,6 +30,9 @@ impl Shared {
     /// Whether the log ends with a membership in which nobody was met: the initial one, or that of a
     /// recovery. No leader has been heard since.
     pub(super) fn is_founding(&self) -> bool {
+        if self.repair.is_some() && !mutant(Mutant::RepairedFounds) {
+            return false; // Its name speaks for nobody any more.
+        }
         self.memberships.current_at() == self.log.last().id && self.membership().is_founding()
     }
 
@@ -64,7 +67,8 @@ impl Shared {
     /// Once all that is committed is here, what it tells of this node is no memory.
     pub(super) fn notice_displacement(&mut self, has_all: bool, out: &mut Effects) {
         let other = self.other_life().filter(|_| has_all);
-        if let Some(by) = other.filter(|_| other != self.displaced_by) {
+        let is_superseded = other.is_some() && self.superseded() == other;
+        if let Some(by) = other.filter(|_| other != self.displaced_by && !is_superseded) {
             out.push(Effect::Displaced { by });
         }
         self.displaced_by = other;

@@ -53,6 +53,18 @@ pub enum StoreError {
         /// The file or directory.
         place: String,
     },
+    /// Damage was found here again and again.
+    #[error(
+        "{place}: damage was found {times} times already, so the disk keeps failing: replace it, and \
+         bring the node back with an empty directory; the directories damaged-1 to damaged-{times} hold \
+         what was there"
+    )]
+    KeepsFailing {
+        /// The directory.
+        place: String,
+        /// How often.
+        times: usize,
+    },
     /// The format is one that this build cannot read.
     #[error(
         "{place} has format {found}, this build reads {known}: use the build that wrote it, or migrate"

@@ -1,5 +1,6 @@
 //! The storage contracts, and the snapshot store on files.
 
+mod begin_anew;
 mod directory;
 mod error;
 mod file_snapshot;
@@ -10,6 +11,7 @@ mod stable;
 mod stable_record;
 mod unsynced;
 
+pub use begin_anew::BeginningAnew;
 pub use directory::{DirectoryLock, create_directory, publish, sync_directory};
 pub use error::StoreError;
 pub use file_snapshot::FileSnapshotStore;

@@ -39,6 +39,8 @@ pub enum StableKey {
     HardState,
     /// Whose data this is ([`crate::Identity`]).
     Identity,
+    /// Whose data was damaged, before these stores began anew ([`crate::FormerLives`]).
+    FormerLives,
 }
 
 impl StableKey {
@@ -47,6 +49,7 @@ impl StableKey {
         match self {
             Self::HardState => "hard_state",
             Self::Identity => "identity",
+            Self::FormerLives => "former_lives",
         }
     }
 }

@@ -149,6 +149,10 @@ impl Cluster {
             }
             Effect::TransferEnded(outcome) => self.see(print::transfer(node, outcome)),
             Effect::Displaced { by } => self.see(print::displaced(node, by)),
+            Effect::Repairing { reason } => {
+                self.see(format!("{node}: repairs its stores, for {reason}"));
+            }
+            Effect::Repaired => self.see(format!("{node}: is repaired")),
             Effect::Dropped(nonsense) => {
                 self.see(format!("{node}: drops {}", print::nonsense(&nonsense)));
             }
