@@ -8,7 +8,9 @@ use std::fs;
 use std::future::Future;
 use std::io::Read;
 use std::path::Path;
+use std::pin::Pin;
 use std::sync::{Arc, Mutex};
+use std::task::Poll;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -243,28 +245,21 @@ async fn start(network: &Network, id: u64, directory: &Path) -> (Node, Book) {
 }
 
 async fn leader(nodes: &BTreeMap<u64, (Node, Book)>) -> u64 {
-    let mut watches: Vec<_> = nodes.values().map(|(node, _)| node.watch()).collect();
-    soon(async {
-        loop {
-            for (id, watch) in nodes.keys().zip(&watches) {
-                if watch.borrow().role == RoleName::Leader {
-                    return *id;
-                }
-            }
-            let changed = watches.iter_mut().map(|watch| Box::pin(watch.changed()));
-            let mut changed: Vec<_> = changed.collect();
-            std::future::poll_fn(|context| {
-                let is_ready = |one: &mut std::pin::Pin<Box<_>>| {
-                    Future::poll(one.as_mut(), context).is_ready()
-                };
-                match changed.iter_mut().any(is_ready) {
-                    true => std::task::Poll::Ready(()),
-                    false => std::task::Poll::Pending,
-                }
-            })
-            .await;
-        }
-    })
+    let waits = nodes.iter().map(|(id, (node, _))| {
+        let (id, mut standing) = (*id, node.watch());
+        let wait: Pin<Box<dyn Future<Output = u64>>> = Box::pin(async move {
+            let leads = standing.wait_for(|now| now.role == RoleName::Leader);
+            leads.await.expect("it runs");
+            id
+        });
+        wait
+    });
+    let mut waits: Vec<_> = waits.collect();
+    soon(std::future::poll_fn(|context| {
+        let polled = waits.iter_mut().map(|wait| wait.as_mut().poll(context));
+        let ready = polled.filter(Poll::is_ready).last();
+        ready.unwrap_or(Poll::Pending)
+    }))
     .await
 }
 

@@ -30,9 +30,6 @@ impl Shared {
     /// Whether the log ends with a membership in which nobody was met: the initial one, or that of a
     /// recovery. No leader has been heard since.
     pub(super) fn is_founding(&self) -> bool {
-        if self.repair.is_some() && !mutant(Mutant::RepairedFounds) {
-            return false; // Its name speaks for nobody any more.
-        }
         self.memberships.current_at() == self.log.last().id && self.membership().is_founding()
     }
 

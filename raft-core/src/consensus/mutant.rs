@@ -150,8 +150,6 @@ mutants! {
         "votes count of members that the group has not met";
     FormerSelfAcknowledges = 0 story "incarnations/a_former_self_acknowledges_nothing",
         "a wiped node is believed to store what its former self did";
-    RepairedFounds = 0 story "repair/a_repaired_founder_elects_nobody",
-        "a node whose stores began anew counts by name where a group is founded";
     RepairedVotes = 0 story "repair/a_repaired_node_votes_for_nobody_before_it_is_counted",
         "a node whose stores began anew votes before the group counts its new life";
     RepairNeverEnds = 0 story "repair/a_damaged_voter_is_a_voter_again",
