@@ -57,6 +57,12 @@
 //! - a database that holds fewer commits than its floor is damaged;
 //! - a database file that is missing beside a floor or a snapshot is damage, never a new log.
 //!
+//! What is damaged does not open, and is left as it is. [`begin_anew`] moves it aside and puts new stores
+//! in its place, which remember that they are not those of a new node; the node that is started on them
+//! gets its data from the others, and is a voter again when it has it. [`open_or_begin_anew`] does so
+//! whenever it finds damage. The steps, and what a crash between them leaves, are listed in the source of
+//! [`raft_core::store::BeginningAnew`].
+//!
 //! The window that remains: after a power cut, the newest commits, which no floor on the disk counts
 //! yet, could be lost without being missed if the disk did not keep what it had synced.
 //!

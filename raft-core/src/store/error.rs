@@ -21,7 +21,7 @@ pub enum StoreError {
     },
     /// Something that was stored is not what it was. Never used for what was not stored.
     #[error(
-        "{place}: damaged at {what}: {detail}; keep the directory for inspection, and do not start the node on it: bring the node back with an intact copy, or as a new member with an empty directory"
+        "{place}: damaged at {what}: {detail}; keep the directory for inspection, and do not start the node on it: bring the node back with an intact copy, by the store's begin_anew, or as a new member with an empty directory"
     )]
     Damaged {
         /// The file or directory.

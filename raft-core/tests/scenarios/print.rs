@@ -300,6 +300,16 @@ pub(crate) fn displaced(node: NodeId, by: Incarnation) -> String {
     format!("{node}: abstains, for its life {by} has the vote")
 }
 
+/// A change that has come to its end.
+pub(crate) fn settled(node: NodeId, at: LogId) -> String {
+    format!("{node}: membership of {at} is settled")
+}
+
+/// A node that has begun anew.
+pub(crate) fn repairing(node: NodeId, reason: &str) -> String {
+    format!("{node}: repairs its stores, for {reason}")
+}
+
 /// Which life of each voter is written down.
 pub(crate) fn lives(status: &RaftStatus) -> String {
     let members = status.membership.members().iter();
