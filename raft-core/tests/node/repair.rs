@@ -22,6 +22,15 @@ fn begin_anew(cluster: &mut Cluster, id: u64) {
     cluster.disks.insert(id, renewed);
 }
 
+/// Reads what the leader has, once one is known.
+async fn has_all(node: &Node) {
+    let mut standing = node.watch();
+    let known = standing.wait_for(|now| now.leader.is_some());
+    soon(known).await.unwrap();
+    let applied = node.read_barrier(ReadMode::Linearizable);
+    soon(applied).await.unwrap();
+}
+
 async fn is_repaired(node: &Node) {
     let mut events = node.events();
     let status = node.status().await.unwrap();
@@ -134,8 +143,7 @@ async fn a_machine_that_outlived_its_log_is_given_nothing_twice() {
         .await
         .unwrap();
     cluster.write(leader, 0..20).await;
-    let applied = node.read_barrier(ReadMode::Linearizable);
-    soon(applied).await.unwrap();
+    has_all(&node).await;
     assert_eq!(ledger.lines(), lines(20));
     ledger.sync();
     soon(node.shutdown()).await.unwrap();
@@ -148,9 +156,7 @@ async fn a_machine_that_outlived_its_log_is_given_nothing_twice() {
         .unwrap();
     is_repaired(&node).await;
     cluster.write(leader, 20..25).await;
-    soon(node.read_barrier(ReadMode::Linearizable))
-        .await
-        .unwrap();
+    has_all(&node).await;
     assert_eq!(ledger.lines(), lines(25));
     // Its snapshots stand for what it has applied again, as any other's.
     assert!(soon(node.snapshot()).await.is_ok());
