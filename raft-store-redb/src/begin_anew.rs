@@ -42,6 +42,8 @@ pub fn open_or_begin_anew(
 /// it. It never founds a group: an initial membership is ignored. So do not call this where no other
 /// node has the data.
 ///
+/// Stop the node and drop every handle of it first: a handle keeps the snapshots open.
+///
 /// A crash at any moment is gone on from by the next opening, whichever function it is.
 ///
 /// # Errors

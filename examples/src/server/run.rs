@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::pin::pin;
 use std::sync::Arc;
+use std::time::Duration;
 
 use raft_core::id::{ClusterId, RecoveryEpoch};
 use raft_core::memory::MemoryStores;
@@ -12,6 +13,7 @@ use raft_store_redb::RedbConfig;
 use raft_transport_tcp::{TcpTransport, TransportConfig};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
+use tokio::time::{Instant, sleep};
 
 use super::listen::accept;
 use super::service::Service;
@@ -53,7 +55,7 @@ pub async fn serve(path: &Path, options: ServeOptions) -> Result<(), Failure> {
     let mut told_to_stop = pin!(told_to_stop);
     // A directory begins anew a few times at most, so this ends.
     while let End::Damage(reason) = live(&config, told_to_stop.as_mut()).await? {
-        begin_anew(&config, &reason)?;
+        begin_anew(&config, &reason).await?;
     }
     Ok(())
 }
@@ -148,20 +150,32 @@ fn damage_or(config: &ServerConfig, is_damage: bool, failure: Failure) -> Result
     }
 }
 
-fn begin_anew(config: &ServerConfig, reason: &str) -> Result<(), Failure> {
+async fn begin_anew(config: &ServerConfig, reason: &str) -> Result<(), Failure> {
     say(format_args!(
         "node {} begins anew, and gets its data from the others, for {reason}",
         config.id
     ));
     match config.store {
-        StoreKind::Redb => {
-            raft_store_redb::begin_anew(&config.directory, &RedbConfig::default(), reason)
-                .map(drop)
-                .or_fail(|| format!("node {} cannot begin anew", config.id))
+        StoreKind::Redb => {}
+        StoreKind::Memory => return Ok(()), // It does so with every start.
+    }
+    let deadline = Instant::now() + CLOSED_WITHIN;
+    loop {
+        match raft_store_redb::begin_anew(&config.directory, &RedbConfig::default(), reason) {
+            // The last client that is being served may still hold the node.
+            Err(StoreError::InUse { .. }) if Instant::now() < deadline => {
+                sleep(CLOSED_WITHIN / 100).await;
+            }
+            begun => {
+                let begun = begun.map(drop);
+                return begun.or_fail(|| format!("node {} cannot begin anew", config.id));
+            }
         }
-        StoreKind::Memory => Ok(()), // It does so with every start.
     }
 }
+
+/// So soon a node that has stopped lets its directory go.
+const CLOSED_WITHIN: Duration = Duration::from_secs(5);
 
 /// Opens what the configuration names.
 ///

@@ -44,10 +44,12 @@ pub fn records_do_not_touch_each_other_or_the_log(backend: &mut dyn Backend) {
     set(&mut stores, StableKey::HardState, b"term 1");
     stores.log.sync().expect("sync");
     set(&mut stores, StableKey::HardState, b"term 2");
+    set(&mut stores, StableKey::FormerLives, b"life 7");
     drop(stores);
     let stores = backend.open();
     assert_eq!(get(&stores, StableKey::Identity), some(b"node 1"));
     assert_eq!(get(&stores, StableKey::HardState), some(b"term 2"));
+    assert_eq!(get(&stores, StableKey::FormerLives), some(b"life 7"));
     super::log::assert_log(&stores, ChainLink::ORIGIN, &entries);
 }
 
@@ -59,7 +61,11 @@ pub fn an_empty_record_is_not_an_absent_one(backend: &mut dyn Backend) {
     assert_eq!(get(&backend.open(), StableKey::HardState), some(b""));
 }
 
-const KEYS: [StableKey; 2] = [StableKey::HardState, StableKey::Identity];
+const KEYS: [StableKey; 3] = [
+    StableKey::HardState,
+    StableKey::Identity,
+    StableKey::FormerLives,
+];
 
 fn some(value: &[u8]) -> Option<Vec<u8>> {
     Some(value.to_vec())
