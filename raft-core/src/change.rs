@@ -143,6 +143,13 @@ impl MembershipChange {
         }
     }
 
+    /// The life of a member that votes is over: another one takes its place, and nothing else changes.
+    pub(crate) fn renew(node: NodeId, member: &Member) -> Self {
+        let change = Self::new().remove(node);
+        let change = change.add_voter(node, &member.address);
+        change.set_priority(node, member.priority)
+    }
+
     /// Whether this gives up another change.
     pub(crate) fn is_abort(&self) -> bool {
         self.abort

@@ -18,7 +18,7 @@ pub struct HardState {
 
 /// Whose data this is. Written when stores are first used, and by a recovery of the group; checked
 /// at every start and by every handshake.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Identity {
     /// The cluster.
     pub cluster: ClusterId,

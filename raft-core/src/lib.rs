@@ -62,6 +62,8 @@ pub mod typed;
 pub mod units;
 pub mod wire;
 
+mod former_lives;
 mod hard_state;
 
+pub use former_lives::FormerLives;
 pub use hard_state::{HardState, Identity};

@@ -117,6 +117,9 @@ pub enum Body {
         /// The last index received in this term and found to equal the leader's log; a hint that
         /// tells a lost message from a slow disk.
         verified: LogIndex,
+        /// The life of the sender that has its vote, if that is over: its data was damaged, and the
+        /// sender has begun anew.
+        supersedes: Option<Incarnation>,
     },
     /// A snapshot was installed, durably: the log begins after `last`.
     SnapshotInstalled {

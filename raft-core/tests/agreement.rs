@@ -163,7 +163,7 @@ proptest! {
                 Body::AppendRejected { previous, hint }
             } else {
                 let verified = LogIndex::new(index);
-                Body::HeartbeatReply { round: Round(1), verified }
+                Body::HeartbeatReply { round: Round(1), verified, supersedes: None }
             };
             step(&mut leader, message(FOLLOWER, term, body));
             let status = leader.status();

@@ -97,6 +97,12 @@ fn bodies() -> Vec<Body> {
         Body::HeartbeatReply {
             round,
             verified: index,
+            supersedes: None,
+        },
+        Body::HeartbeatReply {
+            round,
+            verified: index,
+            supersedes: Some(Incarnation::new(7)),
         },
         Body::SnapshotInstalled { through: index },
         Body::TimeoutNow,

@@ -81,7 +81,13 @@ fn body() -> impl Strategy<Value = Body> {
         index().prop_map(|matched| Body::AppendAccepted { matched }),
         (index(), log_id()).prop_map(|(previous, hint)| Body::AppendRejected { previous, hint }),
         (round(), index()).prop_map(|(round, commit)| Body::Heartbeat { round, commit }),
-        (round(), index()).prop_map(|(round, verified)| Body::HeartbeatReply { round, verified }),
+        (round(), index(), prop::option::of(any::<u64>())).prop_map(
+            |(round, verified, supersedes)| Body::HeartbeatReply {
+                round,
+                verified,
+                supersedes: supersedes.map(Incarnation::new),
+            }
+        ),
         index().prop_map(|through| Body::SnapshotInstalled { through }),
         Just(Body::TimeoutNow),
         (read(), any::<bool>()).prop_map(|(read, lease)| Body::ReadIndex { read, lease }),

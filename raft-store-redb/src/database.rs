@@ -27,12 +27,13 @@ pub(crate) struct Database {
     _lock: DirectoryLock,
 }
 
-/// Writes the tables of a new database. The file is complete once the value that this opens is
-/// dropped.
+/// Writes the tables of a new database, which holds these stable records from its first moment on. The
+/// file is complete once the value that this opens is dropped.
 pub(crate) fn create(
     place: &str,
     backend: impl StorageBackend,
     config: &RedbConfig,
+    stable: &StableRecords,
 ) -> Result<(), StoreError> {
     guarded(place, "create", || {
         let database = builder(config).create_with_backend(backend)?;
@@ -43,7 +44,7 @@ pub(crate) fn create(
         table.insert(records::STORE, store.as_slice())?;
         let log = records::encode_log(GROUP, LogBounds::default());
         table.insert(records::log_name(GROUP).as_str(), log.as_slice())?;
-        let stable = records::encode_stable(place, GROUP, &StableRecords::new())?;
+        let stable = records::encode_stable(place, GROUP, stable)?;
         table.insert(records::stable_name(GROUP).as_str(), stable.as_slice())?;
         drop(table);
         transaction.commit()?;
@@ -174,7 +175,7 @@ pub(crate) fn stable_records(
     Ok(records::decode_stable(place, GROUP, &sealed)?)
 }
 
-fn builder(config: &RedbConfig) -> redb::Builder {
+pub(crate) fn builder(config: &RedbConfig) -> redb::Builder {
     let mut builder = redb::Builder::new();
     builder.set_cache_size(config.cache.in_memory());
     builder

@@ -14,6 +14,7 @@
 //!   raft.redb     the log, term and vote, identity
 //!   floor         how far the database had got, see raft_core::store::Floor
 //!   snapshots/    see raft_core::store::FileSnapshotStore
+//!   damaged-1/    what was found damaged, if these stores have begun anew, see [`begin_anew`]
 //! ```
 //!
 //! # The database
@@ -63,6 +64,12 @@
 //! - a database that holds fewer commits than its floor is damaged;
 //! - a database file that is missing beside a floor or a snapshot is damage, never a new log.
 //!
+//! What is damaged does not open, and is left as it is. [`begin_anew`] moves it aside and puts new stores
+//! in its place, which remember that they are not those of a new node; the node that is started on them
+//! gets its data from the others, and is a voter again when it has it. [`open_or_begin_anew`] does so
+//! whenever it finds damage. The steps, and what a crash between them leaves, are listed in the source of
+//! [`raft_core::store::BeginningAnew`].
+//!
 //! The window that remains: after a power cut, the newest commits, which no floor on the disk counts
 //! yet, could be lost without being missed if the disk did not keep what it had synced.
 //!
@@ -76,6 +83,7 @@
 //! in the test that appends and purges 4 MiB at a time it stays below MOST MiB however long it goes on.
 //! [`compact`] gives back what is free. Memory is the cache, and 8 bytes for each page of the file.
 
+mod begin_anew;
 mod config;
 mod database;
 mod error;
@@ -91,6 +99,7 @@ mod verified;
 #[cfg(test)]
 mod tests;
 
+pub use begin_anew::{begin_anew, open_or_begin_anew};
 pub use config::RedbConfig;
 pub use open::{compact, open, open_with};
 pub use read_only::open_read_only;

@@ -4,12 +4,14 @@ use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use raft_core::store::records::StableRecords;
 use raft_core::store::{
-    DirectoryLock, FileSnapshotStore, Floor, SnapshotStore, StoreError, Stores, create_directory,
-    publish,
+    BeginningAnew, DirectoryLock, FileSnapshotStore, Floor, SnapshotStore, StoreError, Stores,
+    create_directory, publish,
 };
 use redb::backends::FileBackend;
 
+use crate::begin_anew;
 use crate::config::RedbConfig;
 use crate::database::{self, Database};
 use crate::error::Failure;
@@ -58,10 +60,12 @@ fn open_directory(
     create_directory(directory)?;
     let lock = DirectoryLock::acquire(directory)?;
     let paths = Paths::new(directory);
+    let beginning = BeginningAnew::new(directory, &lock, DATABASE, &[FLOOR]);
+    begin_anew::finish(&beginning, &paths, config)?;
     let snapshots = FileSnapshotStore::open(&paths.snapshots)?;
     if !exists(&paths.database)? {
         refuse_if_used(&paths, &snapshots)?;
-        create(&paths, config)?;
+        create(&paths, config, &StableRecords::new())?;
     }
     let place = paths.database.display().to_string();
     let backend = file_backend(&paths.database, File::options().read(true).write(true))?;
@@ -69,6 +73,11 @@ fn open_directory(
     let database = Database::open(place, backend, config, lock, open_floor)?;
     Ok((database, snapshots))
 }
+
+/// The name of the database.
+pub(crate) const DATABASE: &str = "raft.redb";
+/// The name of the floor.
+pub(crate) const FLOOR: &str = "floor";
 
 /// What lies where in the directory.
 pub(crate) struct Paths {
@@ -81,9 +90,9 @@ pub(crate) struct Paths {
 impl Paths {
     pub(crate) fn new(directory: &Path) -> Self {
         Self {
-            database: directory.join("raft.redb"),
+            database: directory.join(DATABASE),
             aside: directory.join("raft.redb.tmp"),
-            floor: directory.join("floor"),
+            floor: directory.join(FLOOR),
             snapshots: directory.join("snapshots"),
         }
     }
@@ -105,11 +114,16 @@ fn refuse_if_used(paths: &Paths, snapshots: &FileSnapshotStore) -> Result<(), St
 }
 
 /// Creates the database aside: a crash meanwhile could leave a file that never opens.
-fn create(paths: &Paths, config: &RedbConfig) -> Result<(), StoreError> {
+pub(crate) fn create(
+    paths: &Paths,
+    config: &RedbConfig,
+    stable: &StableRecords,
+) -> Result<(), StoreError> {
     let mut options = File::options();
     options.read(true).write(true).create(true).truncate(true);
     let backend = file_backend(&paths.aside, &options)?;
-    database::create(&paths.aside.display().to_string(), backend, config)?;
+    let place = paths.aside.display().to_string();
+    database::create(&place, backend, config, stable)?;
     publish(&paths.aside, &paths.database)
 }
 

@@ -14,8 +14,8 @@ use raft_core::store::{
 };
 use rocksdb::{
     BottommostLevelCompaction, ColumnFamily, ColumnFamilyDescriptor, CompactOptions, DB,
-    DBPinnableSlice, DBRawIterator, FlushOptions, Options, ReadOptions, Snapshot, WriteBatch,
-    WriteOptions, properties,
+    DBPinnableSlice, DBRawIterator, DBRecoveryMode, FlushOptions, Options, ReadOptions, Snapshot,
+    WriteBatch, WriteOptions, properties,
 };
 
 use crate::config::RocksdbConfig;
@@ -33,8 +33,13 @@ pub(crate) struct Database {
     _lock: DirectoryLock,
 }
 
-/// Writes the column families and records of a new database into the directory `path`.
-pub(crate) fn create(path: &Path, config: &RocksdbConfig) -> Result<(), StoreError> {
+/// Writes the column families and records of a new database into the directory `path`. It holds these
+/// stable records from its first moment on.
+pub(crate) fn create(
+    path: &Path,
+    config: &RocksdbConfig,
+    stable: &StableRecords,
+) -> Result<(), StoreError> {
     let place = path.display().to_string();
     guarded(&place, "create", || {
         let mut options = config.options();
@@ -46,7 +51,7 @@ pub(crate) fn create(path: &Path, config: &RocksdbConfig) -> Result<(), StoreErr
         transaction.put_record(records::STORE, &records::encode_store(VERSION, 0));
         let log = records::encode_log(GROUP, LogBounds::default());
         transaction.put_record(&records::log_name(GROUP), &log);
-        let stable = records::encode_stable(&place, GROUP, &StableRecords::new())?;
+        let stable = records::encode_stable(&place, GROUP, stable)?;
         transaction.put_record(&records::stable_name(GROUP), &stable);
         transaction.commit()?;
         Ok(())
@@ -317,6 +322,19 @@ pub(crate) fn stable_records(
 ) -> Result<StableRecords, Failure> {
     let sealed = record(transaction, place, &records::stable_name(GROUP))?;
     Ok(records::decode_stable(place, GROUP, &sealed)?)
+}
+
+/// The stable records of a damaged database, or rather of a copy of one: what is broken in the log of
+/// writes is left out, with all that follows.
+pub(crate) fn look_at(path: &Path, config: &RocksdbConfig) -> Result<StableRecords, StoreError> {
+    let place = path.display().to_string();
+    guarded(&place, "read", || {
+        let mut options = config.options();
+        options.set_wal_recovery_mode(DBRecoveryMode::PointInTime);
+        options.set_track_and_verify_wals_in_manifest(false);
+        let rocks = open_families(path, &options, config)?;
+        stable_records(&ReadTransaction::new(&rocks, &place)?, &place)
+    })
 }
 
 fn open_families(path: &Path, options: &Options, config: &RocksdbConfig) -> Result<DB, Failure> {

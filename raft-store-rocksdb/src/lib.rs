@@ -101,6 +101,7 @@
 //! purges 4 MiB at a time, with a buffer of 1 MiB, the directory stays below MOST MiB however long it
 //! goes on. [`compact`] gives back what is left.
 
+mod begin_anew;
 mod config;
 mod database;
 mod error;
@@ -115,6 +116,7 @@ mod verified;
 #[cfg(test)]
 mod tests;
 
+pub use begin_anew::{begin_anew, open_or_begin_anew};
 pub use config::RocksdbConfig;
 pub use open::{compact, open, open_with};
 pub use read_only::open_read_only;

@@ -5,11 +5,13 @@ use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use raft_core::store::records::StableRecords;
 use raft_core::store::{
-    DirectoryLock, FileSnapshotStore, Floor, SnapshotStore, StoreError, Stores, create_directory,
-    publish,
+    BeginningAnew, DirectoryLock, FileSnapshotStore, Floor, SnapshotStore, StoreError, Stores,
+    create_directory, publish,
 };
 
+use crate::begin_anew;
 use crate::config::RocksdbConfig;
 use crate::database::{self, Database};
 use crate::log::RocksdbLog;
@@ -61,15 +63,22 @@ fn open_directory(
     create_directory(directory)?;
     let lock = DirectoryLock::acquire(directory)?;
     let paths = Paths::new(directory);
+    let beginning = BeginningAnew::new(directory, &lock, DATABASE, &[FLOOR]);
+    begin_anew::finish(&beginning, &paths, config)?;
     let snapshots = FileSnapshotStore::open(&paths.snapshots)?;
     if !exists(&paths.database)? {
         refuse_if_used(&paths, &snapshots)?;
-        create(&paths, config)?;
+        create(&paths, config, &StableRecords::new())?;
     }
     let open_floor = |commits, lock: &DirectoryLock| open_floor(&paths.floor, commits, lock);
     let database = Database::open(&paths.database, config, lock, open_floor)?;
     Ok((database, snapshots))
 }
+
+/// The name of the database.
+pub(crate) const DATABASE: &str = "raft.rocksdb";
+/// The name of the floor.
+pub(crate) const FLOOR: &str = "floor";
 
 /// What lies where in the directory.
 pub(crate) struct Paths {
@@ -82,9 +91,9 @@ pub(crate) struct Paths {
 impl Paths {
     pub(crate) fn new(directory: &Path) -> Self {
         Self {
-            database: directory.join("raft.rocksdb"),
+            database: directory.join(DATABASE),
             aside: directory.join("raft.rocksdb.tmp"),
-            floor: directory.join("floor"),
+            floor: directory.join(FLOOR),
             snapshots: directory.join("snapshots"),
         }
     }
@@ -106,18 +115,26 @@ fn refuse_if_used(paths: &Paths, snapshots: &FileSnapshotStore) -> Result<(), St
 }
 
 /// Creates the database aside: a crash meanwhile could leave files that never open.
-fn create(paths: &Paths, config: &RocksdbConfig) -> Result<(), StoreError> {
+pub(crate) fn create(
+    paths: &Paths,
+    config: &RocksdbConfig,
+    stable: &StableRecords,
+) -> Result<(), StoreError> {
     let place = paths.aside.display().to_string();
     match fs::remove_dir_all(&paths.aside) {
         Err(error) if error.kind() == ErrorKind::NotFound => {}
         done => done.map_err(StoreError::io(place, "remove"))?,
     }
-    database::create(&paths.aside, config)?;
+    database::create(&paths.aside, config, stable)?;
     publish(&paths.aside, &paths.database)
 }
 
 /// The floor is created right after the database, so only one without commits may lack it.
-pub(crate) fn open_floor(path: &Path, commits: u64, lock: &DirectoryLock) -> Result<Floor, StoreError> {
+pub(crate) fn open_floor(
+    path: &Path,
+    commits: u64,
+    lock: &DirectoryLock,
+) -> Result<Floor, StoreError> {
     if exists(path)? {
         return Floor::open(path);
     }

@@ -5,7 +5,6 @@ use std::path::Path;
 use std::sync::Arc;
 
 use raft_core::store::{DirectoryLock, ReadOnlySnapshots, ReadOnlyStores, StoreError, Stores};
-use tempfile::TempDir;
 
 use crate::config::RocksdbConfig;
 use crate::database::Database;
@@ -48,7 +47,8 @@ pub fn open_read_only(
     Ok(stores.keeping(aside))
 }
 
-fn copy(from: &Paths, to: &Paths) -> Result<(), StoreError> {
+/// Copies what an opening needs of a store.
+pub(crate) fn copy(from: &Paths, to: &Paths) -> Result<(), StoreError> {
     let place = from.database.display().to_string();
     let failed = || StoreError::io(&place, "copy");
     fs::create_dir(&to.database).map_err(failed())?;

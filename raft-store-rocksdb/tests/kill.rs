@@ -68,11 +68,17 @@ fn a_write_that_fails_ends_the_use_of_the_store_and_loses_nothing() {
     let [first, second] = &said.failed[..] else {
         panic!("two calls fail: {said:?}");
     };
-    assert!(first.starts_with("io ") && first.contains("raft."), "{first}");
+    assert!(
+        first.starts_with("io ") && first.contains("raft."),
+        "{first}"
+    );
     assert!(second.contains("an earlier commit failed"), "{second}");
     let found = open(directory.path()).and_then(|stores| describe(&stores));
     let found = found.expect("it opens where files may grow");
-    assert!(said.acknowledged > 10 && said.allows(&found), "{found}, {said:?}");
+    assert!(
+        said.acknowledged > 10 && said.allows(&found),
+        "{found}, {said:?}"
+    );
 }
 
 #[test]
@@ -204,7 +210,9 @@ impl Said {
 
     /// Takes one line, if it is the child's. A last one that is cut short was never said.
     fn hear(&mut self, line: &str) -> bool {
-        let Some((word, text)) = line.strip_suffix('\n').and_then(|line| line.split_once(' '))
+        let Some((word, text)) = line
+            .strip_suffix('\n')
+            .and_then(|line| line.split_once(' '))
         else {
             return false;
         };

@@ -4,7 +4,7 @@
 mod store;
 mod transport;
 
-pub use store::{StoreSettings, detect};
+pub use store::{OpenError, StoreSettings, detect};
 pub use transport::{TransportSettings, bind};
 
 /// What a word is answered with whose adapter was not compiled.

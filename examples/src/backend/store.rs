@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use raft_core::memory::MemoryStores;
-use raft_core::store::{ReadOnlyStores, Stores};
+use raft_core::store::{ReadOnlyStores, StoreError, Stores};
 
 #[cfg(not(all(feature = "redb", feature = "rocksdb")))]
 use super::not_built;
@@ -34,26 +34,47 @@ impl StoreSettings {
     /// is new each time, and needs no directory.
     ///
     /// # Errors
-    /// [`Failure`] if it is in use, damaged, or of another kind, or if this build has no such store.
-    pub fn open(&self, kind: StoreKind, directory: &Path) -> Result<Stores, Failure> {
+    /// [`OpenError`] if it is in use, damaged, or of another kind, or if this build has no such store.
+    pub fn open(&self, kind: StoreKind, directory: &Path) -> Result<Stores, OpenError> {
         if kind.is_durable() {
             refuse_other(kind, directory)?;
         }
-        match kind {
+        let opened = match kind {
             #[cfg(feature = "redb")]
-            StoreKind::Redb => {
-                let opened = raft_store_redb::open_with(directory, &self.redb);
-                opened.or_fail(|| cannot_open(directory))
-            }
+            StoreKind::Redb => raft_store_redb::open_with(directory, &self.redb),
             #[cfg(feature = "rocksdb")]
-            StoreKind::Rocksdb => {
-                let opened = raft_store_rocksdb::open_with(directory, &self.rocksdb);
-                opened.or_fail(|| cannot_open(directory))
-            }
+            StoreKind::Rocksdb => raft_store_rocksdb::open_with(directory, &self.rocksdb),
             StoreKind::Memory => Ok(MemoryStores::new().open()),
             #[cfg(not(all(feature = "redb", feature = "rocksdb")))]
-            other => Err(not_built(other.as_str(), other.lacks_feature())),
-        }
+            other => return Err(not_built(other.as_str(), other.lacks_feature()).into()),
+        };
+        opened.map_err(|source| OpenError::store(directory, source))
+    }
+
+    /// Lets the stores of this kind in `directory` begin anew, for `reason`: they were found damaged.
+    /// A store in memory does so with every opening.
+    ///
+    /// # Errors
+    /// [`OpenError`] if they are in use, or have begun anew too often, or if this build has no such
+    /// store.
+    pub fn begin_anew(
+        &self,
+        kind: StoreKind,
+        directory: &Path,
+        reason: &str,
+    ) -> Result<(), OpenError> {
+        let begun = match kind {
+            #[cfg(feature = "redb")]
+            StoreKind::Redb => raft_store_redb::begin_anew(directory, &self.redb, reason),
+            #[cfg(feature = "rocksdb")]
+            StoreKind::Rocksdb => raft_store_rocksdb::begin_anew(directory, &self.rocksdb, reason),
+            StoreKind::Memory => return Ok(()),
+            #[cfg(not(all(feature = "redb", feature = "rocksdb")))]
+            other => return Err(not_built(other.as_str(), other.lacks_feature()).into()),
+        };
+        begun
+            .map(drop)
+            .map_err(|source| OpenError::store(directory, source))
     }
 
     /// Opens the store of this kind in `directory` for looking: nothing is written, nothing created.
@@ -78,6 +99,40 @@ impl StoreSettings {
             #[cfg(not(all(feature = "redb", feature = "rocksdb")))]
             other => Err(not_built(other.as_str(), other.lacks_feature())),
         }
+    }
+}
+
+/// Why stores were not opened.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// The store said no.
+    #[error("cannot open the store in {directory}: {source}")]
+    Store {
+        /// Where it is.
+        directory: String,
+        /// Why.
+        source: StoreError,
+    },
+    /// It was not even tried.
+    #[error(transparent)]
+    Refused(#[from] Failure),
+}
+
+impl OpenError {
+    /// Whether what is stored is damaged.
+    pub fn is_damage(&self) -> bool {
+        matches!(self, Self::Store { source, .. } if source.is_damage())
+    }
+
+    fn store(directory: &Path, source: StoreError) -> Self {
+        let directory = directory.display().to_string();
+        Self::Store { directory, source }
+    }
+}
+
+impl From<OpenError> for Failure {
+    fn from(error: OpenError) -> Self {
+        Self::of(&error)
     }
 }
 

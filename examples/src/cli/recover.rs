@@ -6,12 +6,13 @@ use clap::Args;
 use raft_core::id::NodeId;
 use raft_core::membership::Membership;
 use raft_core::recover::{MembershipFile, RecoveryPlan, follow, force_membership, plan};
+use raft_core::store::Stores;
 use serde::de::DeserializeOwned;
 
 use super::put_out;
+use crate::backend::{OpenError, StoreSettings};
 use crate::config::{NodeName, ServerConfig};
 use crate::failure::{Failure, OrFail};
-use crate::server::open_stores;
 use crate::terminal::say;
 
 /// What to recover, and into what.
@@ -51,7 +52,7 @@ pub fn recover(options: &RecoverOptions) -> Result<(), Failure> {
     if let Some(path) = &options.follow {
         return follow_plan(&config, &read(path)?, options.yes);
     }
-    let mut stores = open_stores(&config)?;
+    let mut stores = open(&config)?;
     let membership = membership(&config, options.membership.as_deref())?;
     let plan = plan(&stores, membership).or_fail(|| "cannot recover".into())?;
     if options.json {
@@ -84,12 +85,16 @@ fn follow_plan(config: &ServerConfig, plan: &RecoveryPlan, yes: bool) -> Result<
         );
         return told(false, &words);
     }
-    let followed = follow(&mut open_stores(config)?, plan);
+    let followed = follow(&mut open(config)?, plan);
     followed.or_fail(|| format!("node {} cannot follow node {leader}", config.id))?;
     told(
         false,
         &format!("done: node {} follows node {leader}", config.id),
     )
+}
+
+fn open(config: &ServerConfig) -> Result<Stores, OpenError> {
+    StoreSettings::of(config).open(config.store, &config.directory)
 }
 
 /// The new members: of the file, or this node alone.

@@ -110,7 +110,10 @@ fn cells(node: &NodeReport) -> [String; 9] {
     let or_none = |number: Option<u64>| number.map_or("-".to_owned(), |n| n.to_string());
     [
         node.id.to_string(),
-        node.role.clone(),
+        match node.repairing {
+            Some(_) => format!("{} (repairing)", node.role),
+            None => node.role.clone(),
+        },
         node.term.to_string(),
         or_none(node.leader),
         node.last.to_string(),

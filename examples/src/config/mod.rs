@@ -48,6 +48,12 @@ pub struct ServerConfig {
     /// counts only while the directory is empty.
     #[serde(default)]
     pub recovery_epoch: u64,
+    /// Whether a node that finds its data damaged begins anew by itself: it keeps what is damaged in
+    /// `damaged-1` (then `-2`, `-3`) of its directory, gets everything from the others, and is a voter
+    /// again when it has it. Otherwise the server ends, and says what is damaged. With fewer than three
+    /// peers it always does, for then the others are no majority.
+    #[serde(default = "yes")]
+    pub self_repair: bool,
     /// Every node of the cluster, this one included, by number.
     pub peers: BTreeMap<NodeName, PeerConfig>,
     /// How patient the nodes are. The same on all of them.
@@ -166,6 +172,11 @@ impl ServerConfig {
         raft
     }
 
+    /// Whether damage is repaired by the node itself.
+    pub fn repairs_itself(&self) -> bool {
+        self.self_repair && self.peers.len() > 2
+    }
+
     /// Where clients reach each node.
     pub fn client_addresses(&self) -> BTreeMap<u64, String> {
         let address = |peer: &PeerConfig| peer.clients.to_string();
@@ -227,6 +238,10 @@ impl ServerConfig {
     fn check_network(&self) -> Result<(), String> {
         Ok(())
     }
+}
+
+const fn yes() -> bool {
+    true
 }
 
 fn replace<T>(setting: &mut T, value: Option<T>) {

@@ -22,6 +22,9 @@ impl Display for ServerConfig {
         if self.recovery_epoch > 0 {
             writeln!(f, "recovery_epoch = {}", self.recovery_epoch)?;
         }
+        if !self.self_repair {
+            writeln!(f, "self_repair = false")?;
+        }
         self.timing.fmt(f)?;
         self.limits.fmt(f)?;
         section(f, "redb", &self.redb)?;

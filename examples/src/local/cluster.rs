@@ -69,6 +69,7 @@ impl LocalCluster {
                 store: StoreKind::default(),
                 transport: TransportKind::preferred(),
                 recovery_epoch: 0,
+                self_repair: true,
                 peers: peers.clone(),
                 timing: TimingConfig::default(),
                 limits: LimitsConfig::default(),

@@ -11,6 +11,8 @@ pub struct NodeReport {
     pub id: u64,
     /// Its role: follower, pre-candidate, candidate or leader.
     pub role: String,
+    /// What was damaged, while it is being repaired.
+    pub repairing: Option<String>,
     /// Its term.
     pub term: u64,
     /// The leader that it knows.

@@ -7,6 +7,6 @@ mod service;
 mod watch_parent;
 
 pub use listen::accept;
-pub use run::{ServeOptions, open_stores, serve};
+pub use run::{ServeOptions, serve};
 pub use service::Service;
 pub use watch_parent::GO_ON;

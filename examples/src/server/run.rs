@@ -1,18 +1,21 @@
 //! Starts a node from its configuration, and runs it until it is told to stop.
 
 use std::path::Path;
+use std::pin::pin;
 use std::sync::Arc;
+use std::time::Duration;
 
 use raft_core::id::{ClusterId, RecoveryEpoch};
-use raft_core::node::{Node, StopReason};
-use raft_core::store::Stores;
+use raft_core::node::Node;
+use raft_core::store::StoreError;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
+use tokio::time::{Instant, sleep};
 
 use super::listen::accept;
 use super::service::Service;
 use super::watch_parent::parent_gone;
-use crate::backend::{StoreSettings, TransportSettings, bind};
+use crate::backend::{OpenError, StoreSettings, TransportSettings, bind};
 use crate::config::ServerConfig;
 use crate::failure::{Failure, OrFail};
 use crate::kv::{KvMachine, SharedState};
@@ -34,10 +37,47 @@ pub async fn serve(path: &Path, options: ServeOptions) -> Result<(), Failure> {
     // Signals are taken from the very start: an early one must not end the process half way.
     let mut interrupt = signal(SignalKind::interrupt()).or_fail(|| "cannot take SIGINT".into())?;
     let mut terminate = signal(SignalKind::terminate()).or_fail(|| "cannot take SIGTERM".into())?;
+    let told_to_stop = async {
+        let parent = async {
+            match options.stop_with_parent {
+                true => parent_gone().await,
+                false => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            _ = interrupt.recv() => {}
+            _ = terminate.recv() => {}
+            () = parent => {}
+        }
+    };
+    let mut told_to_stop = pin!(told_to_stop);
+    warn_of(&config);
+    // A directory begins anew a few times at most, so this ends.
+    while let End::Damage(reason) = live(&config, told_to_stop.as_mut()).await? {
+        begin_anew(&config, &reason).await?;
+    }
+    Ok(())
+}
+
+/// How a life of the node ends.
+enum End {
+    AsTold,
+    /// Data was found damaged, and the node is to repair itself.
+    Damage(String),
+}
+
+/// Starts the node, and serves until it is to stop, or finds damage.
+async fn live(
+    config: &ServerConfig,
+    told_to_stop: impl Future<Output = ()>,
+) -> Result<End, Failure> {
     let listener = TcpListener::bind(config.clients.as_str())
         .await
         .or_fail(|| format!("cannot listen for clients on {}", config.clients))?;
-    let (node, state) = start(&config).await?;
+    let (node, state) = match start(config).await? {
+        Ok(started) => started,
+        Err(damage) => return Ok(End::Damage(damage)),
+    };
     let service = Service::new(
         node.clone(),
         state,
@@ -53,52 +93,82 @@ pub async fn serve(path: &Path, options: ServeOptions) -> Result<(), Failure> {
         config.clients,
         config.directory.display()
     ));
-    let parent = async {
-        match options.stop_with_parent {
-            true => parent_gone().await,
-            false => std::future::pending().await,
-        }
-    };
     tokio::select! {
         () = accept(listener, Arc::new(service)) => {}
-        reason = node.stopped() => return Err(stopped(&config, &reason)),
-        _ = interrupt.recv() => {}
-        _ = terminate.recv() => {}
-        () = parent => {}
+        reason = node.stopped() => {
+            let stopped = Failure::new(format!("node {}: {}", config.id, Failure::of(&reason)));
+            return damage_or(config, reason.is_damage(), stopped).map(End::Damage);
+        }
+        () = told_to_stop => {}
     }
     say(format_args!("node {} stops", config.id));
     node.shutdown()
         .await
         .or_fail(|| format!("node {} did not stop cleanly", config.id))?;
-    Ok(())
+    Ok(End::AsTold)
 }
 
-async fn start(config: &ServerConfig) -> Result<(Node, SharedState), Failure> {
-    let named = || format!("node {} cannot start", config.id);
+/// The node, or what was found damaged, if that is to be repaired.
+async fn start(config: &ServerConfig) -> Result<Result<(Node, SharedState), String>, Failure> {
     let listen = config.listen.as_str();
     let transport = bind(config.transport, listen, &TransportSettings::of(config))?;
-    warn_of(config);
+    let stores = match StoreSettings::of(config).open(config.store, &config.directory) {
+        Ok(stores) => stores,
+        Err(error) => {
+            let is_damage = error.is_damage();
+            let named = Failure::new(format!("node {}: {}", config.id, Failure::of(&error)));
+            return damage_or(config, is_damage, named).map(Err);
+        }
+    };
     let (machine, state) = KvMachine::new();
-    let stores = open_stores(config)?;
     let node = Node::builder_boxed(config.id, stores, transport, Box::new(machine))
         .cluster(ClusterId::from_name(&config.cluster))
         .config(config.raft())
         .initial_membership(config.membership()?)
         .recovery_epoch(RecoveryEpoch::new(config.recovery_epoch))
         .start()
-        .await
-        .or_fail(named)?;
-    Ok((node, state))
+        .await;
+    match node {
+        Ok(node) => Ok(Ok((node, state))),
+        Err(error) => {
+            let failure = Failure::of(&error);
+            let failure = Failure::new(format!("node {} cannot start: {failure}", config.id));
+            damage_or(config, error.is_damage(), failure).map(Err)
+        }
+    }
 }
 
-/// Opens what the configuration names.
-///
-/// # Errors
-/// [`Failure`] if the store cannot be opened: it may be in use.
-pub fn open_stores(config: &ServerConfig) -> Result<Stores, Failure> {
-    let opened = StoreSettings::of(config).open(config.store, &config.directory);
-    opened.or_fail(|| format!("node {}", config.id))
+/// What is damaged, if it is and the node repairs itself, or the failure.
+fn damage_or(config: &ServerConfig, is_damage: bool, failure: Failure) -> Result<String, Failure> {
+    match is_damage && config.repairs_itself() {
+        true => Ok(failure.to_string()),
+        false => Err(failure),
+    }
 }
+
+async fn begin_anew(config: &ServerConfig, reason: &str) -> Result<(), Failure> {
+    say(format_args!(
+        "node {} begins anew, and gets its data from the others, for {reason}",
+        config.id
+    ));
+    let settings = StoreSettings::of(config);
+    let deadline = Instant::now() + CLOSED_WITHIN;
+    loop {
+        match settings.begin_anew(config.store, &config.directory, reason) {
+            // The last client that is being served may still hold the node.
+            Err(OpenError::Store {
+                source: StoreError::InUse { .. },
+                ..
+            }) if Instant::now() < deadline => {
+                sleep(CLOSED_WITHIN / 100).await;
+            }
+            begun => return begun.or_fail(|| format!("node {} cannot begin anew", config.id)),
+        }
+    }
+}
+
+/// So soon a node that has stopped lets its directory go.
+const CLOSED_WITHIN: Duration = Duration::from_secs(5);
 
 /// What the words of the configuration leave open to accidents.
 fn warn_of(config: &ServerConfig) {
@@ -119,8 +189,4 @@ fn warn_of(config: &ServerConfig) {
             config.transport
         ));
     }
-}
-
-fn stopped(config: &ServerConfig, reason: &StopReason) -> Failure {
-    Failure::new(format!("node {}: {}", config.id, Failure::of(reason)))
 }

@@ -156,6 +156,7 @@ impl Service {
             cluster: self.cluster.clone(),
             id: raft.id.get(),
             role: raft.standing.role.as_str().to_owned(),
+            repairing: raft.repairing.map(|former| former.reason),
             term: raft.standing.term.get(),
             leader: raft.standing.leader.map(NodeId::get),
             last: raft.last.index.get(),

@@ -175,6 +175,48 @@ async fn a_damaged_log_is_named_and_kept_and_an_intact_copy_brings_the_node_back
     assert_intact(cluster).await;
 }
 
+/// The same with two others that have the data: nobody is asked.
+#[tokio::test]
+async fn a_damaged_node_of_three_repairs_itself_and_is_a_voter_again() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut cluster = running(directory.path(), 3, |_| {}).await;
+    let client = cluster.client();
+    let leader = client.leader(PATIENCE).await.unwrap();
+    let leader = cluster.id_at(&leader).unwrap();
+    client
+        .put("city", VALUE.as_bytes(), PATIENCE)
+        .await
+        .unwrap();
+    let victim = if leader == 3 { 2 } else { 3 };
+    cluster
+        .wait_for(victim, &client, PATIENCE, |report| report.keys == 1)
+        .await
+        .unwrap();
+    cluster.kill(victim);
+    let file = file_that_contains(&cluster.data_directory(victim), VALUE.as_bytes());
+    let mut damaged = fs::read(&file).unwrap();
+    for at in places_of(&damaged.clone(), VALUE.as_bytes()) {
+        damaged[at + 3] ^= 0x10;
+    }
+    fs::write(&file, &damaged).unwrap();
+    client.put("river", b"Vecht", PATIENCE).await.unwrap();
+    cluster.start(victim).unwrap();
+    cluster
+        .wait_for(victim, &client, PATIENCE, |report| {
+            report.repairing.is_none() && report.keys == 2
+        })
+        .await
+        .unwrap();
+    let kept = cluster.data_directory(victim).join("damaged-1");
+    let name = file.file_name().unwrap();
+    assert_eq!(fs::read(kept.join(name)).unwrap(), damaged);
+    // The others are no majority without it.
+    let other = (1..=3).find(|id| *id != victim && *id != leader).unwrap();
+    cluster.kill(other);
+    client.put("tower", b"Dom", PATIENCE).await.unwrap();
+    cluster.stop_all().await.unwrap();
+}
+
 #[tokio::test]
 async fn an_entry_over_the_size_limit_is_refused_and_the_store_goes_on() {
     let directory = tempfile::tempdir().unwrap();

@@ -6,7 +6,6 @@ use std::fmt;
 use rand_core::Rng;
 use rand_pcg::Pcg64;
 
-use super::stable::KEYS;
 use super::{command, entries_after, sized};
 use crate::entry::Entry;
 use crate::id::{ChainLink, LogId, LogIndex, Term};
@@ -109,7 +108,7 @@ impl State {
             last = entry.link();
         }
         let mut records = BTreeMap::new();
-        for key in KEYS {
+        for key in StableKey::ALL {
             records.extend(stores.stable.get(key)?.map(|value| (key, value)));
         }
         Ok(Self { log, records })

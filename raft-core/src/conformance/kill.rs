@@ -168,10 +168,9 @@ impl Moment {
             _ => Report::Done,
         };
         let number = 2 + below(chance, 14) as u64;
-        let turns = match below(chance, 3) {
-            0 => 0,
-            _ => below(chance, 1 << (4 + below(chance, 14))),
-        };
+        // None, few or many: a step takes microseconds here and milliseconds there.
+        let most = 1 << below(chance, 18);
+        let turns = below(chance, most);
         Self {
             report,
             number,

@@ -174,7 +174,10 @@ fn assert_honest(damaged: &Damaged, error: &StoreError) {
         StoreError::Io { .. }
         | StoreError::Purged { .. }
         | StoreError::Misuse { .. }
-        | StoreError::InUse { .. } => false,
+        | StoreError::InUse { .. }
+        | StoreError::Moved { .. }
+        | StoreError::Unfinished { .. }
+        | StoreError::KeepsFailing { .. } => false,
     };
     assert!(
         is_honest,

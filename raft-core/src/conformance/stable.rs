@@ -22,7 +22,7 @@ macro_rules! stable_conformance {
 /// Absence is an answer of its own.
 pub fn a_record_that_was_never_set_is_none(backend: &mut dyn Backend) {
     let stores = backend.open();
-    for key in KEYS {
+    for key in StableKey::ALL {
         assert_eq!(get(&stores, key), None);
     }
 }
@@ -59,10 +59,12 @@ pub fn records_do_not_touch_each_other_or_the_log(backend: &mut dyn Backend) {
     set(&mut stores, StableKey::HardState, b"term 1");
     stores.log.sync().expect("sync");
     set(&mut stores, StableKey::HardState, b"term 2");
+    set(&mut stores, StableKey::FormerLives, b"life 7");
     drop(stores);
     let stores = backend.open();
     assert_eq!(get(&stores, StableKey::Identity), some(b"node 1"));
     assert_eq!(get(&stores, StableKey::HardState), some(b"term 2"));
+    assert_eq!(get(&stores, StableKey::FormerLives), some(b"life 7"));
     super::calls::assert_log(&stores, ChainLink::ORIGIN, &entries);
 }
 
@@ -73,8 +75,6 @@ pub fn an_empty_record_is_not_an_absent_one(backend: &mut dyn Backend) {
     drop(stores);
     assert_eq!(get(&backend.open(), StableKey::HardState), some(b""));
 }
-
-pub(super) const KEYS: [StableKey; 2] = [StableKey::HardState, StableKey::Identity];
 
 fn some(value: &[u8]) -> Option<Vec<u8>> {
     Some(value.to_vec())

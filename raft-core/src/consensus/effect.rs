@@ -139,6 +139,14 @@ pub enum Effect {
         /// The life that votes.
         by: Incarnation,
     },
+    /// The stores of this node were damaged and have begun anew, and it has heard a leader, from which
+    /// it gets what it lost. It keeps silent in elections meanwhile. Said once.
+    Repairing {
+        /// What was found damaged.
+        reason: String,
+    },
+    /// It has all of that, and the group counts this life of it as it did the former one.
+    Repaired,
     /// Something that a correct node or network does not do was seen and ignored.
     Dropped(Nonsense),
     /// Continuing would lose data. The node must stop; the core ignores everything from here on.
@@ -158,6 +166,8 @@ pub struct Write {
     pub purge_through: Option<ChainLink>,
     /// Append these entries.
     pub append: Vec<Entry>,
+    /// After all that: note that the repair is over ([`crate::FormerLives::is_repaired`]).
+    pub repaired: bool,
 }
 
 /// Collects the effects of one step, in order.

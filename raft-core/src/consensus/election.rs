@@ -108,7 +108,7 @@ impl Raft {
     pub(super) fn on_pre_vote(&mut self, message: &Message, last: LogId, out: &mut Effects) {
         let is_new = message.term > self.shared.term();
         let granted = is_new
-            && self.shared.other_life().is_none()
+            && !self.shared.must_abstain()
             && (!self.hears_a_leader_other_than(message.from)
                 || mutant(Mutant::PreVoteUnderLeader))
             && (self.shared.is_up_to_date(last) || mutant(Mutant::PreVoteForAnyLog));
@@ -145,8 +145,7 @@ impl Raft {
             Some(candidate) => candidate == from || mutant(Mutant::VotesTwice),
             None => self.leader().is_none_or(|leader| leader == from),
         };
-        let is_other = self.shared.other_life().is_some();
-        if !is_free || is_other || !self.shared.is_up_to_date(last) {
+        if !is_free || self.shared.must_abstain() || !self.shared.is_up_to_date(last) {
             return self
                 .shared
                 .send(from, Body::VoteReply { granted: false }, out);

@@ -40,6 +40,7 @@ impl Raft {
         };
         follower.leader = Some(from);
         follower.heard = Some(self.shared.now);
+        self.shared.announce_repair(out);
         self.shared.promise(Some(from));
         Some((follower, &mut self.shared))
     }
@@ -133,6 +134,7 @@ impl Follower {
         };
         shared.commit_through(commit.min(cap), out);
         shared.notice_displacement(commit <= cap, out);
+        shared.notice_contents(commit <= cap);
         // Not our own last index: beyond `covered` there may be a tail that is not the leader's
         // (RULES 27).
         let matched = if mutant(Mutant::MatchedIsOwnLast) {
@@ -158,6 +160,7 @@ impl Follower {
             Body::HeartbeatReply {
                 round,
                 verified: self.verified,
+                supersedes: shared.superseded(),
             },
             out,
         );

@@ -64,7 +64,8 @@ impl Shared {
     /// Once all that is committed is here, what it tells of this node is no memory.
     pub(super) fn notice_displacement(&mut self, has_all: bool, out: &mut Effects) {
         let other = self.other_life().filter(|_| has_all);
-        if let Some(by) = other.filter(|_| other != self.displaced_by) {
+        let is_superseded = other.is_some() && self.superseded() == other;
+        if let Some(by) = other.filter(|_| other != self.displaced_by && !is_superseded) {
             out.push(Effect::Displaced { by });
         }
         self.displaced_by = other;

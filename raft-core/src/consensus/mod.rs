@@ -25,6 +25,7 @@ mod quorum;
 mod read;
 mod reconfigure;
 mod recovery;
+mod repair;
 mod replication;
 mod role;
 mod seen;
@@ -58,6 +59,7 @@ use mutant::{Mutant, mutant};
 use pending::Pending;
 use preference::Deference;
 use read::Reads;
+use repair::Repair;
 use role::{Follower, Role};
 use shared::Shared;
 use timer::Timers;
@@ -106,6 +108,7 @@ impl Raft {
             snapshot,
             mut log,
             memberships,
+            former,
         } = recovery;
         // The entries of a term reach the disk after the term does, except at bootstrap and where a
         // snapshot overtook it. In that term this node has voted for nobody.
@@ -129,6 +132,7 @@ impl Raft {
             id,
             incarnation,
             displaced_by: None,
+            repair: former.and_then(Repair::after),
             group,
             config,
             hard_state,

@@ -150,6 +150,17 @@ mutants! {
         "votes count of members that the group has not met";
     FormerSelfAcknowledges = 0 story "incarnations/a_former_self_acknowledges_nothing",
         "a wiped node is believed to store what its former self did";
+    RepairedVotes = 0 story "repair/a_repaired_node_votes_for_nobody_before_it_is_counted",
+        "a node whose stores began anew votes before the group counts its new life";
+    RepairNeverEnds = 0 story "repair/a_damaged_voter_is_a_voter_again",
+        "a repaired node takes itself for damaged for ever";
+    RepairEndsEarly = 0 story "repair/a_repair_is_not_over_before_it_is_committed",
+        "a repair is over before the membership that says so is committed";
+    AnyLifeSuperseded = 0 story "repair/a_late_claim_strikes_nobody_off",
+        "a leader strikes off a life though another one was said to be over";
+    SupersedesStrangers = 0 story "repair/a_life_that_is_not_known_to_be_over_is_let_be",
+        "a repaired node says that a life is over of which it knows nothing";
+    NeverReadmitted = 400, "a leader leaves a repaired voter without its vote";
     PreVoteSkipped = 50, "a node campaigns without asking whether it could win";
     PreVoteRaisesTerm = 50, "the question whether a vote would be given raises the term";
     CountsItselfTwice = 50, "a leader that looks for its quorum counts itself twice";

@@ -130,6 +130,11 @@ impl Pending {
         }
     }
 
+    /// Stages the note that the repair is over.
+    pub(super) fn stage_repaired(&mut self) {
+        self.draft.repaired = true;
+    }
+
     /// Holds `deferred` back until everything staged or issued so far is durable. Gives it back if
     /// that is the case already.
     pub(super) fn defer(&mut self, deferred: Deferred) -> Option<Deferred> {
@@ -197,11 +202,13 @@ impl Pending {
             truncate_from,
             purge_through,
             append,
+            repaired,
         } = &self.draft;
         hard_state.is_some()
             || truncate_from.is_some()
             || purge_through.is_some()
             || !append.is_empty()
+            || *repaired
     }
 
     /// Nothing that was staged may outlive its step.

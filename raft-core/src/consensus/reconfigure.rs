@@ -49,7 +49,7 @@ impl Leader {
         self.drive_change(shared, out);
     }
 
-    fn begin_change(
+    pub(super) fn begin_change(
         &mut self,
         shared: &mut Shared,
         change: &MembershipChange,

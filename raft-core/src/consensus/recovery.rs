@@ -6,6 +6,7 @@ use super::log_view::LogView;
 use super::memberships::Memberships;
 use crate::config::Config;
 use crate::entry::{Entry, Payload};
+use crate::former_lives::FormerLives;
 use crate::hard_state::HardState;
 use crate::id::{ChainLink, LogId, LogIndex};
 use crate::snapshot::SnapshotMeta;
@@ -22,6 +23,7 @@ pub struct Recovery {
     pub(super) snapshot: Option<SnapshotMeta>,
     pub(super) log: LogView,
     pub(super) memberships: Memberships,
+    pub(super) former: Option<FormerLives>,
 }
 
 /// Stored parts that do not fit together: the data is damaged, or not from one node.
@@ -85,7 +87,15 @@ impl Recovery {
             snapshot,
             log,
             memberships: Memberships::new(base),
+            former: None,
         })
+    }
+
+    /// The stores began anew, for those of these lives were damaged.
+    #[must_use]
+    pub fn after(mut self, former: Option<FormerLives>) -> Self {
+        self.former = former;
+        self
     }
 
     /// Adds the next entry of the stored log.

@@ -13,6 +13,7 @@ use super::memberships::Memberships;
 use super::pending::{Deferred, Pending};
 use super::preference::Deference;
 use super::read::Reads;
+use super::repair::Repair;
 use super::timer::{Timer, Timers};
 use super::transfer::Transfer;
 use crate::config::Config;
@@ -30,6 +31,8 @@ pub(super) struct Shared {
     pub(super) incarnation: Incarnation,
     /// Another life of this node votes in its place, as was announced.
     pub(super) displaced_by: Option<Incarnation>,
+    /// Its stores were damaged and began anew, and the group has not counted this life yet.
+    pub(super) repair: Option<Repair>,
     pub(super) group: GroupId,
     pub(super) config: Config,
     pub(super) hard_state: HardState,
@@ -76,7 +79,7 @@ impl Shared {
             self.memberships.in_force(self.committed).any(votes)
         };
         (is_voter || (mutant(Mutant::LearnersCampaign) && self.membership().contains(self.id)))
-            && self.other_life().is_none()
+            && !self.must_abstain()
             && !self.is_bound_against(self.id)
             && (!self.apply.is_restoring() || mutant(Mutant::CampaignsWhileRestoring))
             && !self.has_stalled_disk()

@@ -5,7 +5,9 @@ use std::time::Duration;
 
 use super::Raft;
 use super::effect::Standing;
+use super::repair::Repair;
 use super::role::Role;
+use crate::former_lives::FormerLives;
 use crate::hard_state::HardState;
 use crate::id::{Incarnation, LogId, LogIndex, NodeId, Term};
 use crate::membership::Membership;
@@ -36,6 +38,9 @@ pub struct RaftStatus {
     /// The life that votes in its place, if that is another: then this node abstains from
     /// everything until it is removed from the group and added again.
     pub displaced_by: Option<Incarnation>,
+    /// The stores were damaged and have begun anew, and the group does not count this life yet: it
+    /// abstains, gets what it lost from the leader, and is a voter again without an operator.
+    pub repairing: Option<FormerLives>,
     /// The membership in force.
     pub membership: Arc<Membership>,
     /// Where it was appended.
@@ -127,6 +132,7 @@ impl Raft {
             snapshot: shared.compaction.snapshot,
             incarnation: shared.incarnation,
             displaced_by: shared.other_life(),
+            repairing: shared.repair.as_ref().map(Repair::former).cloned(),
             membership: Arc::clone(shared.membership()),
             membership_at: shared.memberships.current_at(),
             dropped: shared.dropped,

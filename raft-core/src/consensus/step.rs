@@ -38,6 +38,7 @@ impl Raft {
         if matches!(&self.role, Role::Leader(leader) if leader.retires) {
             self.become_follower(self.shared.term(), None, effects);
         }
+        self.shared.notice_repair(effects);
         self.shared.issue_write(first, effects);
         if standing != self.standing() {
             effects.push(Effect::StatusChanged(self.standing()));
@@ -246,6 +247,7 @@ impl Raft {
             Body::Append { .. } | Body::Heartbeat { .. } => Body::HeartbeatReply {
                 round: Round::default(),
                 verified: LogIndex::ZERO,
+                supersedes: None,
             },
             Body::ReadIndex { read, .. } => Body::ReadIndexReply {
                 read: *read,
@@ -299,11 +301,14 @@ impl Raft {
                     leader.on_rejected(shared, from, previous, hint, out);
                 });
             }
-            Body::HeartbeatReply { round, verified } => {
-                self.answered(sender, Some(round), |leader, shared| {
-                    leader.on_heartbeat_reply(shared, from, round, verified, out);
-                });
-            }
+            Body::HeartbeatReply {
+                round,
+                verified,
+                supersedes,
+            } => self.answered(sender, Some(round), |leader, shared| {
+                leader.on_heartbeat_reply(shared, from, round, verified, out);
+                leader.on_superseded(shared, from, supersedes, out);
+            }),
             Body::TimeoutNow => self.on_timeout_now(from, out),
             Body::ReadIndex { read, lease } => self.on_read_index(from, read, lease, out),
             Body::ReadIndexReply { read, index } => {

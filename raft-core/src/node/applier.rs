@@ -10,6 +10,7 @@ use tokio::sync::mpsc;
 
 use super::completion::Completion;
 use super::error::StopReason;
+use super::recover::open;
 use crate::entry::{Entry, Payload};
 use crate::id::{ChainLink, LogId};
 use crate::membership::Membership;
@@ -25,6 +26,9 @@ pub(super) struct Applier {
     snapshots: Arc<dyn SnapshotStore>,
     /// Commands that the next call of the machine takes.
     batch: Vec<Committed>,
+    /// The machine has kept everything through this command by itself, and the log that had it is
+    /// lost: what comes of it again is passed over.
+    kept: Option<LogId>,
 }
 
 /// What the state machine's state stands for: what the header of its next snapshot says.
@@ -102,7 +106,13 @@ impl Applier {
             position,
             snapshots,
             batch: Vec::new(),
+            kept: None,
         }
+    }
+
+    /// The stores began anew under a machine that has applied everything through `kept`.
+    pub(super) fn pass_over(&mut self, kept: Option<LogId>) {
+        self.kept = kept;
     }
 
     /// Whether the machine must be called on a thread of its own.
@@ -140,7 +150,13 @@ impl Applier {
         let (meta, mut data) = store
             .open(meta.id())
             .map_err(|error| StopReason::Store(Arc::new(error)))?;
-        self.call(|machine| machine.restore(&meta, &mut data))?;
+        let restored = self.call(|machine| machine.restore(&meta, &mut data));
+        // The machine may have failed because its snapshot is damaged.
+        restored.map_err(|reason| match open(store.as_ref(), &meta, true) {
+            Err(error) if error.is_damage() => StopReason::Store(Arc::new(error)),
+            Ok(()) | Err(_) => reason,
+        })?;
+        self.kept = None;
         self.position = Position::after(&meta.header);
         self.tell_membership()?;
         Ok(meta.id())
@@ -163,6 +179,7 @@ impl Applier {
             progress.through = Some(entry.id());
             match entry.payload() {
                 Payload::Blank => {}
+                Payload::Command(_) if self.has_kept(entry)? => {}
                 Payload::Command(command) => self.batch.push(Committed {
                     id: entry.id(),
                     time: entry.time(),
@@ -175,6 +192,18 @@ impl Applier {
             }
         }
         Ok(())
+    }
+
+    /// Whether the machine has applied this command in an earlier life of the log.
+    fn has_kept(&mut self, entry: &Entry) -> Result<bool, StopReason> {
+        let Some(kept) = self.kept else {
+            return Ok(false);
+        };
+        if entry.index() == kept.index && entry.id() != kept {
+            let text = format!("it has applied {kept}, and the group has {}", entry.id());
+            return Err(failed(StateMachineError::new(text)));
+        }
+        Ok(entry.index() <= kept.index)
     }
 
     /// Applies the commands that were taken.
@@ -199,6 +228,10 @@ impl Applier {
     }
 
     fn freeze(&mut self) -> Result<Option<Frozen>, StopReason> {
+        let is_ahead = |kept: LogId| self.position.last.id.index < kept.index;
+        if self.kept.is_some_and(is_ahead) {
+            return Ok(None); // The state is a later one.
+        }
         let Some(header) = self.position.header() else {
             return Ok(None);
         };

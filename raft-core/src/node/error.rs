@@ -302,6 +302,36 @@ pub enum StartError {
     Panicked,
 }
 
+impl StopReason {
+    /// Whether stored data was found damaged: the stores may begin anew
+    /// ([`crate::store::BeginningAnew`]), and the node be started again.
+    pub fn is_damage(&self) -> bool {
+        matches!(self, Self::Store(error) if error.is_damage())
+    }
+}
+
+impl StartError {
+    /// Whether stored data was found damaged: the stores may begin anew
+    /// ([`crate::store::BeginningAnew`]), and the node be started again.
+    pub fn is_damage(&self) -> bool {
+        match self {
+            Self::Store(error) => error.is_damage(),
+            Self::Damaged(_) | Self::NoIdentity { .. } => true,
+            Self::Restore { reason, .. } => reason.is_damage(),
+            // Nothing that was stored is in question, or it is another's.
+            Self::Config(_)
+            | Self::NotAMember { .. }
+            | Self::WrongIdentity { .. }
+            | Self::MachineAhead { .. }
+            | Self::InitialState(_)
+            | Self::StateMachine(_)
+            | Self::Transport { .. }
+            | Self::Thread(_)
+            | Self::Panicked => false,
+        }
+    }
+}
+
 impl ProposeError {
     /// Whether the command may have been applied, or may be later.
     pub fn outcome(&self) -> Outcome {

@@ -30,6 +30,15 @@ pub enum NodeEvent {
         /// The life that has the vote.
         by: Incarnation,
     },
+    /// This node's stores were damaged and have begun anew. It has heard a leader, from which it gets
+    /// what it lost; it abstains from elections, and becomes a voter again without an operator.
+    /// [`crate::consensus::RaftStatus::repairing`] says so from the start.
+    Repairing {
+        /// What was found damaged.
+        reason: String,
+    },
+    /// The repair is over: what was lost is here again, and the group counts this node as before.
+    Repaired,
     /// A snapshot of this node's state machine is durable.
     SnapshotTaken(SnapshotMeta),
     /// A snapshot could not be taken. Nothing is lost; it will be tried again.

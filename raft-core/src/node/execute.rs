@@ -75,6 +75,8 @@ impl EventLoop {
                 self.membership_changed(at, membership);
             }
             Effect::Displaced { by } => self.displaced(by),
+            Effect::Repairing { reason } => self.repairing(reason),
+            Effect::Repaired => self.repaired(),
             Effect::Dropped(nonsense) => self.dropped(nonsense),
             Effect::Halt(fault) => self.stop_for(StopReason::Fault(fault)),
         }
@@ -236,6 +238,22 @@ impl EventLoop {
              add it again (MembershipChange::remove, then add_voter)"
         );
         self.publish(NodeEvent::Displaced { by });
+    }
+
+    fn repairing(&mut self, reason: String) {
+        tracing::warn!(
+            node = %self.identity.node,
+            own = %self.identity.incarnation,
+            reason,
+            "this node's stores were damaged and have begun anew: it gets what it lost from the leader, \
+             abstains meanwhile, and is a voter again without an operator"
+        );
+        self.publish(NodeEvent::Repairing { reason });
+    }
+
+    fn repaired(&mut self) {
+        tracing::info!(node = %self.identity.node, "repaired: the group counts this node again");
+        self.publish(NodeEvent::Repaired);
     }
 
     fn dropped(&mut self, nonsense: Nonsense) {

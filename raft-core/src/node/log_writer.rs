@@ -7,6 +7,7 @@ use tokio::sync::mpsc;
 use super::completion::Completion;
 use super::error::StopReason;
 use crate::consensus::{Sequence, Write};
+use crate::former_lives::FormerLives;
 use crate::hard_state::HardState;
 use crate::store::{LogStore, StableRecord, StableStore, StoreError};
 
@@ -63,11 +64,26 @@ impl LogWriter {
         if touched {
             self.log.sync()?;
         }
+        if batch.iter().any(|write| write.repaired) {
+            self.note_repair()?;
+        }
         let through = batch
             .last()
             .map_or(Sequence::default(), |write| write.sequence);
         let log_syncs = u64::from(touched);
         Ok(Persisted { through, log_syncs })
+    }
+
+    /// The repair of these stores is over. Last of all: before, the log that says so must be there.
+    fn note_repair(&mut self) -> Result<(), StoreError> {
+        let former = FormerLives::load(self.stable.as_ref())?;
+        former.map_or(Ok(()), |former| {
+            let repaired = FormerLives {
+                is_repaired: true,
+                ..former
+            };
+            repaired.save(self.stable.as_mut())
+        })
     }
 
     /// Whether there was anything to change.

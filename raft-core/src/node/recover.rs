@@ -4,7 +4,7 @@
 //!
 //! 0. Stores that were moved away, or are an unfinished copy, are refused: nobody may live twice.
 //! 1. Whose stores are these? Empty ones are claimed: the identity is durable before anything else.
-//! 2. Stores that hold nothing but their identity take the initial membership as entry one. After a
+//! 2. Stores that hold nothing but their identity, and never held more, take the initial membership as entry one. After a
 //!    crash before that entry was durable they still count as empty, so the next start repeats it.
 //!    From the first entry, term or snapshot on, an initial membership is ignored.
 //! 3. The newest snapshot that is intact is the base, if the log goes on from it. Where another could
@@ -24,6 +24,7 @@ use super::initial_state::InitialState;
 use crate::config::Config;
 use crate::consensus::Recovery;
 use crate::entry::{Entry, Payload, Sealed};
+use crate::former_lives::FormerLives;
 use crate::hard_state::{HardState, Identity};
 use crate::id::{
     ChainLink, ClusterId, GroupId, Incarnation, LogId, LogIndex, NodeId, RecoveryEpoch, Term,
@@ -87,8 +88,9 @@ pub(super) fn recover(
     let damaged = snapshots.damaged()?.into_iter().next();
     let hard_state = HardState::load(stable.as_ref())?;
     let contents = contents(log.as_ref(), hard_state, &list, damaged.as_ref())?;
-    let identity = claim(who, stable.as_mut(), contents.as_deref())?;
-    if contents.is_none() {
+    let former = FormerLives::load(stable.as_ref())?;
+    let identity = claim(who, stable.as_mut(), contents.as_deref(), former.as_ref())?;
+    if contents.is_none() && former.is_none() {
         let founded = bootstrap(who, initial_state, snapshots.as_ref(), log.as_mut())?;
         list.extend(founded);
     }
@@ -101,8 +103,14 @@ pub(super) fn recover(
     }
     let bounds = log.bounds()?;
     let hard_state = hard_state.unwrap_or_default();
+    // A machine outlives the damage of a log, and its state says nothing about the new one.
+    let is_repairing = former.as_ref().is_some_and(|former| !former.is_repaired);
+    let (kept, ahead) = match is_repairing {
+        true => (None, kept),
+        false => (kept, None),
+    };
     let mut scan = Scan {
-        recovery: Recovery::new(config, hard_state, base.clone(), bounds.purged)?,
+        recovery: Recovery::new(config, hard_state, base.clone(), bounds.purged)?.after(former),
         position: base
             .as_ref()
             .map_or_else(Position::default, |base| Position::after(&base.header)),
@@ -114,16 +122,8 @@ pub(super) fn recover(
     } = scan;
     let applied = position.last.id.index;
     let mut applier = Applier::new(machine, position, Arc::clone(&snapshots));
-    match &base {
-        Some(base) if kept.is_none_or(|id| id.index < base.id().index) => {
-            let snapshot = base.id();
-            let restored = applier.restore(base);
-            restored.map_err(|reason| StartError::Restore { snapshot, reason })?;
-        }
-        Some(_) | None => applier
-            .tell_membership()
-            .map_err(StartError::StateMachine)?,
-    }
+    applier.pass_over(ahead);
+    begin_with(&mut applier, base.as_ref(), kept.or(ahead))?;
     tracing::info!(%identity, %applied, "stores recovered");
     Ok(Recovered {
         identity,
@@ -136,6 +136,23 @@ pub(super) fn recover(
         newest_snapshot: base,
         applier,
     })
+}
+
+/// Restores the base, unless the machine has kept a later state by itself.
+fn begin_with(
+    applier: &mut Applier,
+    base: Option<&SnapshotMeta>,
+    kept: Option<LogId>,
+) -> Result<(), StartError> {
+    match base {
+        Some(base) if kept.is_none_or(|id| id.index < base.id().index) => {
+            let snapshot = base.id();
+            let restored = applier.restore(base);
+            restored.map_err(|reason| StartError::Restore { snapshot, reason })?;
+            Ok(())
+        }
+        Some(_) | None => applier.tell_membership().map_err(StartError::StateMachine),
+    }
 }
 
 /// What the stores hold besides an identity; `None` if nothing.
@@ -163,6 +180,7 @@ fn claim(
     who: &Who,
     stable: &mut dyn StableStore,
     contents: Option<&str>,
+    former: Option<&FormerLives>,
 ) -> Result<Identity, StartError> {
     let expected = |incarnation, epoch| Identity {
         cluster: who.cluster,
@@ -171,15 +189,24 @@ fn claim(
         incarnation,
         epoch,
     };
+    // What began anew belongs to whom it belonged to before.
+    let before = former.and_then(|former| former.identity);
+    if let Some(found) = before.filter(|it| *it != expected(it.incarnation, it.epoch)) {
+        return Err(StartError::WrongIdentity {
+            found: Box::new(found),
+            expected: Box::new(expected(found.incarnation, found.epoch)),
+        });
+    }
     match (Identity::load(stable)?, contents) {
         (Some(found), _) if found == expected(found.incarnation, found.epoch) => Ok(found),
         (Some(found), _) => Err(StartError::WrongIdentity {
             found: Box::new(found),
             expected: Box::new(expected(found.incarnation, found.epoch)),
         }),
-        (None, Some(what)) => Err(StartError::NoIdentity { what: what.into() }),
-        (None, None) => {
-            let identity = expected(Incarnation::new(entropy().max(1)), who.epoch);
+        (None, Some(what)) if former.is_none() => Err(StartError::NoIdentity { what: what.into() }),
+        (None, _) => {
+            let epoch = before.map_or(who.epoch, |before| before.epoch.max(who.epoch));
+            let identity = expected(Incarnation::new(entropy().max(1)), epoch);
             identity.save(stable)?;
             Ok(identity)
         }
@@ -254,7 +281,11 @@ fn newest_usable(
 }
 
 /// Opens a snapshot, and reads it to its end if its `data` must be known to be intact.
-fn open(snapshots: &dyn SnapshotStore, meta: &SnapshotMeta, data: bool) -> Result<(), StoreError> {
+pub(super) fn open(
+    snapshots: &dyn SnapshotStore,
+    meta: &SnapshotMeta,
+    data: bool,
+) -> Result<(), StoreError> {
     let (_, mut reader) = snapshots.open(meta.id())?;
     if !data {
         return Ok(());

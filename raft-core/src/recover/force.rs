@@ -3,6 +3,7 @@
 use super::error::RecoverError;
 use super::plan::RecoveryPlan;
 use super::survey::{Found, survey};
+use crate::former_lives::FormerLives;
 use crate::hard_state::{HardState, Identity};
 use crate::id::ChainLink;
 use crate::store::{StableRecord, Stores};
@@ -13,6 +14,7 @@ use crate::store::{StableRecord, Stores};
 /// |---|---|
 /// | 1. the identity has the new epoch | the node is alone: the old majority refuses it, and it has the old membership, so it decides nothing |
 /// | 2. the new term, and the vote for itself | as before |
+/// | after damage: its name counts again | as before |
 /// | 3. a log that ends before the snapshot is purged through it | as before; a start would do the same |
 /// | 4. the entry with the new membership | all is done |
 ///
@@ -61,6 +63,7 @@ pub fn force_membership(stores: &mut Stores, plan: &RecoveryPlan) -> Result<(), 
     if !is_voted {
         hard_state.save(stores.stable.as_mut())?;
     }
+    settle_repair(stores)?;
     if stores.log.bounds()?.last != planned.last {
         purge(stores, planned.last)?;
     }
@@ -111,7 +114,22 @@ pub fn follow(stores: &mut Stores, plan: &RecoveryPlan) -> Result<(), RecoverErr
         epoch: plan.epoch,
         ..found
     };
+    settle_repair(stores)?;
     identity.save(stores.stable.as_mut())?;
+    Ok(())
+}
+
+/// Whoever forces a membership takes the data of its members for what the group has. So a node whose
+/// stores began anew, and that nobody has counted since, speaks by its name again.
+fn settle_repair(stores: &mut Stores) -> Result<(), RecoverError> {
+    let former = FormerLives::load(stores.stable.as_ref())?;
+    if let Some(former) = former.filter(|former| !former.is_repaired) {
+        let settled = FormerLives {
+            is_repaired: true,
+            ..former
+        };
+        settled.save(stores.stable.as_mut())?;
+    }
     Ok(())
 }
 

@@ -11,6 +11,7 @@ use crate::config::Config;
 use crate::consensus::mutant::{Mutant, mutant};
 use crate::consensus::{IndexRange, Recovery, RecoveryError, Sequence, Write};
 use crate::entry::{Entry, Payload};
+use crate::former_lives::FormerLives;
 use crate::hard_state::HardState;
 use crate::id::{ChainLink, LogId, LogIndex, Term};
 use crate::snapshot::SnapshotMeta;
@@ -32,6 +33,8 @@ pub(super) struct Image {
     entries: Vec<Entry>,
     /// The newest last.
     snapshots: Vec<(SnapshotMeta, Machine)>,
+    /// Whose data was damaged, before this disk began anew.
+    pub(super) former: Option<FormerLives>,
     /// What of all this is not what was written.
     pub(super) damage: Damage,
 }
@@ -265,6 +268,11 @@ impl Image {
         self.entries.iter().map(Entry::index).collect()
     }
 
+    /// Every snapshot, damaged or not, the newest last.
+    pub(super) fn snapshots(&self) -> &[(SnapshotMeta, Machine)] {
+        &self.snapshots
+    }
+
     /// Of every snapshot, damaged or not.
     pub(super) fn snapshot_ids(&self) -> Vec<LogId> {
         self.snapshots.iter().map(|(meta, _)| meta.id()).collect()
@@ -310,7 +318,8 @@ impl Image {
             }
         }
         let meta = snapshot.as_ref().map(|(meta, _)| meta.clone());
-        let mut recovery = Recovery::new(config, self.hard_state, meta, self.purged)?;
+        let recovery = Recovery::new(config, self.hard_state, meta, self.purged)?;
+        let mut recovery = recovery.after(self.former.clone());
         for entry in &self.entries {
             if self.damage.records.contains(&entry.index()) {
                 return Err(Unusable::Damaged(Damaged(format!("entry {}", entry.id()))));
@@ -354,6 +363,9 @@ impl Image {
             self.purge(through);
         }
         self.entries.extend_from_slice(&write.append);
+        if let Some(former) = self.former.as_mut().filter(|_| write.repaired) {
+            former.is_repaired = true;
+        }
     }
 
     fn purge(&mut self, through: ChainLink) {

@@ -18,7 +18,7 @@ use crate::consensus::{
     Effect, Effects, Event, Nonsense, Raft, RoleName, Setup, TransferError, Write,
 };
 use crate::entry::Entry;
-use crate::id::{GroupId, Incarnation, LogId, LogIndex, NodeId, Term};
+use crate::id::{GroupId, LogId, LogIndex, NodeId, Term};
 use crate::membership::Membership;
 use crate::message::{Body, ForwardId, Message};
 use crate::time::Timestamp;
@@ -28,6 +28,8 @@ use crate::time::Timestamp;
 pub(super) struct SimNode {
     pub(super) raft: Option<Raft>,
     pub(super) disk: Disk,
+    /// The disks of earlier lives, which were damaged or lost.
+    pub(super) former_disks: Vec<Image>,
     pub(super) machine: Machine,
     pub(super) life: u64,
     pub(super) paused_until: Timestamp,
@@ -57,6 +59,7 @@ impl SimNode {
         Self {
             raft: None,
             disk: Image::bootstrapped(log),
+            former_disks: Vec::new(),
             machine: Machine::default(),
             life: 0,
             paused_until: Timestamp::ZERO,
@@ -102,12 +105,7 @@ impl Cluster {
                 return broken("recovery", detail);
             }
             Err(Unusable::Damaged(damaged)) => {
-                self.meet(Situation::DamageFoundAtStart);
-                self.tell(Some(id), Mark::Fault, || {
-                    format!("{} is damaged", damaged.0)
-                });
-                self.lose(id);
-                return Ok(());
+                return self.on_damage_at_start(id, &damaged);
             }
         };
         let starts = recovered.starts;
@@ -118,7 +116,7 @@ impl Cluster {
         node.woken_at = None;
         let setup = Setup {
             id,
-            incarnation: Incarnation::new(id.get()),
+            incarnation: node.incarnation(id),
             group: GroupId::default(),
             config: config.clone(),
             seed,
@@ -259,7 +257,7 @@ impl Cluster {
         let after = raft.status().membership;
         let holds = |voter: &NodeId| {
             let node = self.nodes.get(voter);
-            node.is_some_and(|node| node.disk.durable().holds(link))
+            node.is_some_and(|node| node.has_held(link))
         };
         Checks::committed_by_leader(id, link, before, holds)
             .or_else(|_| Checks::committed_by_leader(id, link, &after, holds))
@@ -314,10 +312,12 @@ impl Cluster {
             | Effect::ChangeAnswered(_)
             | Effect::MembershipSettled { .. }
             | Effect::Displaced { .. }
+            | Effect::Repairing { .. }
             | Effect::TransferEnded(_)) => {
                 self.hear(id, &told);
                 Ok(())
             }
+            Effect::Repaired => self.on_repaired(id),
             Effect::Dropped(Nonsense::WrongAddressee { .. })
                 if self.plan.adversary.strangers > 0 =>
             {

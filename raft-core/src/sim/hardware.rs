@@ -58,7 +58,7 @@ impl Cluster {
             self.count("lost disks");
             self.meet_if_leads(victim, Situation::LeaderLostItsDisk);
             self.go_down(victim, "loses its disk");
-            self.lose(victim);
+            self.on_lost_disk(victim);
         }
     }
 

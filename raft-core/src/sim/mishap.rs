@@ -42,6 +42,9 @@ pub(super) struct Operator {
     pub(super) reserve: Vec<NodeId>,
     /// So many disks may still be lost or damaged.
     pub(super) harms_left: u64,
+    /// Of nodes that begin anew on damaged disks. In half of the lives none does.
+    pub(super) repairs: Chance,
+    is_repairing: bool,
 }
 
 /// So many new nodes are there at most, so that a life stays bounded.
@@ -80,7 +83,10 @@ impl Mishaps {
 impl Operator {
     /// `nodes` is how many names are taken.
     pub(super) fn new(seed: u64, nodes: u64) -> Self {
+        let mut repairs = Chance::new(seed, 20);
         Self {
+            is_repairing: repairs.coin(),
+            repairs,
             chance: Chance::new(seed, 11),
             lost: BTreeSet::new(),
             heirs: BTreeMap::new(),
@@ -90,5 +96,10 @@ impl Operator {
                 .collect(),
             harms_left: RESERVE,
         }
+    }
+
+    /// Whether the next node with damage begins anew, or never runs again.
+    pub(super) fn lets_begin_anew(&mut self) -> bool {
+        self.is_repairing && self.repairs.below(5) > 0
     }
 }

@@ -32,6 +32,7 @@ mod operator;
 mod own;
 mod plan;
 mod recovery;
+mod repair;
 mod report;
 mod rounds;
 mod session_life;

@@ -28,10 +28,11 @@ impl Cluster {
         self.operator.lost.contains(&id)
     }
 
-    /// Lost, or with damage that it may find sooner or later.
+    /// Lost, or with damage that it may find sooner or later, or not counted again since then.
     pub(super) fn is_impaired(&self, id: NodeId) -> bool {
         let node = self.nodes.get(&id);
-        self.is_lost(id) || node.is_some_and(|node| node.disk.is_damaged())
+        let is_unsound = |node: &SimNode| node.disk.is_damaged() || node.disk.is_repairing();
+        self.is_lost(id) || node.is_some_and(is_unsound)
     }
 
     /// Whether one of these is not what it was.
@@ -43,7 +44,9 @@ impl Cluster {
     /// Whether Raft promises to go on without this node's disk: the group is settled under one
     /// membership, and those whose disks are intact are a majority of it.
     pub(super) fn may_lose(&self, victim: NodeId) -> bool {
-        if self.operator.harms_left == 0 || self.is_impaired(victim) {
+        let node = self.nodes.get(&victim);
+        let is_again = node.is_some_and(|node| node.disk.is_repairing() && !node.disk.is_damaged());
+        if self.operator.harms_left == 0 || (self.is_impaired(victim) && !is_again) {
             return false;
         }
         if self.plan.mishaps.is_beyond_contract {

@@ -20,8 +20,10 @@ impl Cluster {
         // A follower that lags catches up an entry a round trip in the tightest configuration.
         let round_trip = self.plan.sync.1 + 3 * self.plan.latency.1 + Duration::from_millis(1);
         let backlog = u32::try_from(goal.get()).unwrap_or(u32::MAX);
-        // Each of them is replaced by a node that has to catch up first.
-        let lost = u32::try_from(self.operator.lost.len()).unwrap_or(0);
+        // Each of them is replaced by a node, or a life, that has to catch up first.
+        let renewed = self.nodes.values().map(|node| node.former_disks.len());
+        let lost = self.operator.lost.len() + renewed.sum::<usize>();
+        let lost = u32::try_from(lost).unwrap_or(0);
         let timeouts = RECOVERY_TIMEOUTS * (1 + lost) * self.plan.config.election_timeout;
         let patience = timeouts + backlog * (1 + lost) * round_trip;
         let end = self.now + patience;
@@ -63,6 +65,7 @@ impl Cluster {
         };
         let membership = raft.status().membership;
         membership.goal().is_none()
+            && !self.is_any_repairing()
             && membership.members().keys().all(|id| {
                 let node = self.nodes.get(id);
                 node.is_some_and(|node| node.machine.applied() >= goal) && !self.is_lost(*id)

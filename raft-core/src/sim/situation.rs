@@ -120,6 +120,8 @@ situations! {
     SnapshotUnreadable = "a leader cannot read the snapshot that it owes",
     LeaderLostItsDisk = "a leader loses its disk",
     LostNodeReplaced = "a lost node is replaced by a new one",
+    DamagedVoterBack = "a node with a damaged disk became a voter again by itself",
+    DamagedDuringRepair = "a node finds damage again before it is a voter again",
     LeadersClockJumped = "a leader's clock jumps",
 }
 

@@ -21,7 +21,7 @@ pub enum StoreError {
     },
     /// Something that was stored is not what it was. Never used for what was not stored.
     #[error(
-        "{place}: damaged at {what}: {detail}; keep the directory for inspection, and do not start the node on it: bring the node back with an intact copy, or as a new member with an empty directory"
+        "{place}: damaged at {what}: {detail}; keep the directory for inspection, and do not start the node on it: bring the node back with an intact copy, by the store's begin_anew, or as a new member with an empty directory"
     )]
     Damaged {
         /// The file or directory.
@@ -68,6 +68,18 @@ pub enum StoreError {
     Unfinished {
         /// Where the data came from.
         from: String,
+    },
+    /// Damage was found here again and again.
+    #[error(
+        "{place}: damage was found {times} times already, so the disk keeps failing: replace it, and \
+         bring the node back with an empty directory; the directories damaged-1 to damaged-{times} hold \
+         what was there"
+    )]
+    KeepsFailing {
+        /// The directory.
+        place: String,
+        /// How often.
+        times: usize,
     },
     /// The format is one that this build cannot read.
     #[error(

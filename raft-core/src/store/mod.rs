@@ -1,5 +1,6 @@
 //! The storage contracts, and the snapshot store on files.
 
+mod begin_anew;
 mod commits;
 mod directory;
 mod error;
@@ -15,6 +16,7 @@ mod stable_record;
 mod stored;
 mod unsynced;
 
+pub use begin_anew::BeginningAnew;
 pub use commits::{CommitMark, Commits};
 pub use directory::{DirectoryLock, create_directory, publish, sync_directory};
 pub use error::StoreError;

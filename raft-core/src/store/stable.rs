@@ -41,11 +41,18 @@ pub enum StableKey {
     Identity,
     /// Whether the data came from other stores, or went there ([`super::Relocation`]).
     Relocation,
+    /// Whose data was damaged, before these stores began anew ([`crate::FormerLives`]).
+    FormerLives,
 }
 
 impl StableKey {
     /// Each of them: whoever copies a store copies these.
-    pub const ALL: [Self; 3] = [Self::HardState, Self::Identity, Self::Relocation];
+    pub const ALL: [Self; 4] = [
+        Self::HardState,
+        Self::Identity,
+        Self::Relocation,
+        Self::FormerLives,
+    ];
 
     /// The key as text, for stores that have named keys. Part of the format.
     pub const fn name(self) -> &'static str {
@@ -53,6 +60,7 @@ impl StableKey {
             Self::HardState => "hard_state",
             Self::Identity => "identity",
             Self::Relocation => "relocation",
+            Self::FormerLives => "former_lives",
         }
     }
 }
@@ -66,7 +74,8 @@ mod tests {
         match key {
             StableKey::HardState => Some(StableKey::Identity),
             StableKey::Identity => Some(StableKey::Relocation),
-            StableKey::Relocation => None,
+            StableKey::Relocation => Some(StableKey::FormerLives),
+            StableKey::FormerLives => None,
         }
     }
 

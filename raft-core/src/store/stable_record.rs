@@ -13,6 +13,7 @@ use serde::de::DeserializeOwned;
 
 use super::{Relocation, StableKey, StableStore, StoreError};
 use crate::codec;
+use crate::former_lives::FormerLives;
 use crate::hard_state::{HardState, Identity};
 
 /// A value that a node keeps under a [`StableKey`], verified on every read.
@@ -104,6 +105,11 @@ impl StableRecord for Relocation {
     const VERSION: u8 = 1;
 }
 
+impl StableRecord for FormerLives {
+    const KEY: StableKey = StableKey::FormerLives;
+    const VERSION: u8 = 1;
+}
+
 /// How errors name the place: a stable store need not have a file.
 const PLACE: &str = "stable store";
 const PREFIX_BYTES: usize = 4;
@@ -112,7 +118,7 @@ fn tag(key: StableKey) -> u8 {
     match key {
         StableKey::HardState => 1,
         StableKey::Identity => 2,
-        // 3 is taken by another record.
+        StableKey::FormerLives => 3,
         StableKey::Relocation => 4,
     }
 }
@@ -183,6 +189,22 @@ mod tests {
         expected.push(b'b');
         expected.extend_from_slice(&crc32c::crc32c(&expected).to_le_bytes());
         assert_eq!(departed.to_record().unwrap(), expected);
+        let mut former = FormerLives::new(Some(identity), None, "rot");
+        former.earlier.push(Incarnation::new(6));
+        let mut expected = vec![1, 3, 0, 0, 1];
+        expected.extend_from_slice(&5_u128.to_le_bytes());
+        for number in 1..=4_u64 {
+            expected.extend_from_slice(&number.to_le_bytes());
+        }
+        for number in [1_u64, 6] {
+            expected.extend_from_slice(&number.to_le_bytes());
+        }
+        expected.push(0);
+        expected.extend_from_slice(&3_u64.to_le_bytes());
+        expected.extend_from_slice(b"rot");
+        expected.push(0);
+        expected.extend_from_slice(&crc32c::crc32c(&expected).to_le_bytes());
+        assert_eq!(former.to_record().unwrap(), expected);
     }
 
     #[test]

@@ -55,6 +55,7 @@ enum ControlBody {
     HeartbeatReply {
         round: u64,
         verified: LogIndex,
+        supersedes: Option<Incarnation>,
     },
     SnapshotInstalled {
         through: LogIndex,
@@ -213,9 +214,14 @@ fn control_body(body: &Body) -> ControlBody {
             round: round.0,
             commit,
         },
-        Body::HeartbeatReply { round, verified } => ControlBody::HeartbeatReply {
+        Body::HeartbeatReply {
+            round,
+            verified,
+            supersedes,
+        } => ControlBody::HeartbeatReply {
             round: round.0,
             verified,
+            supersedes,
         },
         Body::SnapshotInstalled { through } => ControlBody::SnapshotInstalled { through },
         Body::TimeoutNow => ControlBody::TimeoutNow,
@@ -267,9 +273,14 @@ fn plain_body(body: &ControlBody) -> Body {
             round: Round(round),
             commit,
         },
-        ControlBody::HeartbeatReply { round, verified } => Body::HeartbeatReply {
+        ControlBody::HeartbeatReply {
+            round,
+            verified,
+            supersedes,
+        } => Body::HeartbeatReply {
             round: Round(round),
             verified,
+            supersedes,
         },
         ControlBody::SnapshotInstalled { through } => Body::SnapshotInstalled { through },
         ControlBody::TimeoutNow => Body::TimeoutNow,

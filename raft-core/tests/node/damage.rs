@@ -109,6 +109,7 @@ async fn without_any_intact_snapshot_a_purged_log_does_not_start_and_the_file_is
             spoil(file);
         }
         let error = start_on(&cluster, 1, directory.path()).await.err().unwrap();
+        assert!(error.is_damage(), "{error}");
         let text = error.to_string();
         assert!(
             text.contains(&files[0].display().to_string())
@@ -135,6 +136,7 @@ async fn a_damaged_snapshot_alone_is_no_empty_store() {
         .insert(1, raft_core::memory::MemoryStores::new());
     let error = start_on(&cluster, 1, directory.path()).await.err().unwrap();
     assert!(matches!(error, StartError::NoIdentity { .. }), "{error}");
+    assert!(error.is_damage());
 }
 
 /// Node 3 comes to a group whose leader has a snapshot that rotted.

@@ -144,11 +144,11 @@ impl Cluster {
                 self.see(format!("{node}: membership of {at}: {membership}"));
             }
             Effect::ChangeAnswered(answer) => self.see(print::change(node, answer)),
-            Effect::MembershipSettled { at } => {
-                self.see(format!("{node}: membership of {at} is settled"));
-            }
+            Effect::MembershipSettled { at } => self.see(print::settled(node, at)),
             Effect::TransferEnded(outcome) => self.see(print::transfer(node, outcome)),
             Effect::Displaced { by } => self.see(print::displaced(node, by)),
+            Effect::Repairing { reason } => self.see(print::repairing(node, &reason)),
+            Effect::Repaired => self.see(format!("{node}: is repaired")),
             Effect::Dropped(nonsense) => {
                 self.see(format!("{node}: drops {}", print::nonsense(&nonsense)));
             }

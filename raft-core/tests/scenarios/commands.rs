@@ -26,6 +26,7 @@
 //! | `run 300ms` | time passes, everything arrives at once; heartbeats and losses are not shown |
 //! | `crash 1 [keep=1] [torn]` | power loss; `keep` writes had become durable, of the next one, if torn, term and vote |
 //! | `wipe 1 [joins]` | node 1 lost its disk, and starts with the initial membership, or without any |
+//! | `damage 1 [unreadable]` | node 1 has found its disk damaged, and starts on stores that began anew, which may not know whose they were |
 //! | `restart 1` | starts node 1 on what its disk holds |
 //! | `partition 1\|2,3`, `heal` | cuts the network, joins it |
 //! | `cut 1,2 3` | loses what nodes 1 and 2 send to node 3, until `heal` |
@@ -50,6 +51,7 @@ use raft_core::message::ReadId;
 
 use super::cluster::Cluster;
 use super::inject;
+use super::lives;
 use super::member::Member;
 use super::print::{self, Parcel};
 
@@ -64,7 +66,7 @@ pub(crate) struct Teller {
 #[derive(Debug)]
 pub(crate) struct Command<'a> {
     name: &'a str,
-    words: Vec<&'a str>,
+    pub(crate) words: Vec<&'a str>,
     pairs: Vec<(&'a str, &'a str)>,
 }
 
@@ -186,7 +188,8 @@ impl Teller {
                 let log = world.member(node).disk.with_queue().log;
                 world.see(format!("{node}: {}", print::contents(&log)));
             }),
-            "wipe" => self.wipe(command),
+            "wipe" => lives::wipe(&mut self.cluster, command),
+            "damage" => lives::damage(&mut self.cluster, command),
             "lives" => self.each(command, |world, node| {
                 let shown = world.raft(node).map(|raft| print::lives(&raft.status()));
                 world.see(format!("{node}: {}", shown.unwrap_or("down".to_owned())));
@@ -395,22 +398,6 @@ impl Teller {
         });
     }
 
-    /// A node that has lost its disk starts under its old name, with the initial membership or, as
-    /// one that joins, without.
-    fn wipe(&mut self, command: &Command<'_>) {
-        let node = command.node();
-        let world = &mut self.cluster;
-        let wipes = world.members.get(&node).map_or(0, |member| member.wipes);
-        let membership = world.membership.as_ref().expect("nodes come first");
-        let joins = command.words.contains(&"joins");
-        let terms: &[u64] = if joins { &[] } else { &[1] };
-        let mut member = Member::new(node, terms, membership);
-        member.wipes = wipes + 1;
-        member.start(world.config.clone(), world.now);
-        world.members.insert(node, member);
-        status(world, node);
-    }
-
     /// Does something at each node of the list, or at every node if there is none.
     fn each(&mut self, command: &Command<'_>, act: impl Fn(&mut Cluster, NodeId)) {
         let nodes = match command.words.is_empty() {
@@ -458,7 +445,7 @@ fn elect(world: &mut Cluster, node: NodeId) {
     status(world, node);
 }
 
-fn status(world: &mut Cluster, node: NodeId) {
+pub(crate) fn status(world: &mut Cluster, node: NodeId) {
     let line = match world.raft(node).map(|raft| raft.status()) {
         Some(found) => print::status(&found, &world.member(node).disk),
         None => format!("{node}: down log={}", print::log(&world.member(node).disk)),
@@ -535,7 +522,7 @@ impl<'a> Command<'a> {
         self.words.get(at).copied().unwrap_or_default()
     }
 
-    fn node(&self) -> NodeId {
+    pub(crate) fn node(&self) -> NodeId {
         let nodes = self.nodes(0);
         assert_eq!(nodes.len(), 1, "`{}` wants one node", self.name);
         nodes[0]

@@ -2,10 +2,10 @@
 
 use std::collections::VecDeque;
 
-use raft_core::HardState;
 use raft_core::consensus::{Sequence, Write};
 use raft_core::entry::Entry;
 use raft_core::id::{ChainLink, LogIndex};
+use raft_core::{FormerLives, HardState};
 
 use super::machine::Snapshot;
 
@@ -29,6 +29,8 @@ pub(crate) struct Image {
     pub(crate) purged: ChainLink,
     /// The entries after it.
     pub(crate) log: Vec<Entry>,
+    /// Whose data was damaged before this disk began anew.
+    pub(crate) former: Option<FormerLives>,
 }
 
 impl Disk {
@@ -123,6 +125,9 @@ impl Image {
             let last = self.last();
             assert!(entry.follows(last), "{entry:?} does not follow {last}");
             self.log.push(entry.clone());
+        }
+        if let Some(former) = self.former.as_mut().filter(|_| write.repaired) {
+            former.is_repaired = true;
         }
     }
 

@@ -54,6 +54,7 @@ fn message(command: &Command<'_>, world: &Cluster) -> Message {
         "heartbeat-reply" => Body::HeartbeatReply {
             round,
             verified: index("verified"),
+            supersedes: command.number("supersedes").map(Incarnation::new),
         },
         "read-index" => Body::ReadIndex {
             read: ReadId(number("read")),

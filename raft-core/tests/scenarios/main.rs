@@ -14,6 +14,7 @@ mod commands;
 mod disk;
 #[cfg(test)]
 mod inject;
+mod lives;
 #[cfg(test)]
 mod machine;
 #[cfg(test)]

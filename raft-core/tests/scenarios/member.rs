@@ -87,10 +87,12 @@ impl Member {
             hard_state,
             purged,
             log,
+            former,
         } = self.disk.durable.clone();
         let meta = snapshot.map(|snapshot| snapshot.meta);
         let mut recovery = Recovery::new(&config, hard_state, meta, purged)
-            .expect("a snapshot covers what was purged");
+            .expect("a snapshot covers what was purged")
+            .after(former);
         for entry in log {
             recovery
                 .replay(entry)

@@ -94,8 +94,14 @@ fn body(message: &Message) -> String {
         Body::AppendAccepted { matched } => format!(" matched={matched}"),
         Body::AppendRejected { previous, hint } => format!(" prev={previous} hint={hint}"),
         Body::Heartbeat { round, commit } => format!(" round={} commit={commit}", round.0),
-        Body::HeartbeatReply { round, verified } => {
-            format!(" round={} verified={verified}", round.0)
+        Body::HeartbeatReply {
+            round,
+            verified,
+            supersedes,
+        } => {
+            let over = supersedes.map(|life| format!(" supersedes={life}"));
+            let over = over.unwrap_or_default();
+            format!(" round={} verified={verified}{over}", round.0)
         }
         Body::SnapshotInstalled { through } => format!(" through={through}"),
         Body::TimeoutNow => String::new(),
@@ -223,6 +229,9 @@ pub(crate) fn write(write: &Write) -> String {
     if !write.append.is_empty() {
         parts.push(format!("entries {}", ids(&write.append)));
     }
+    if write.repaired {
+        parts.push("that it is repaired".to_owned());
+    }
     match parts.is_empty() {
         true => "nothing".to_owned(),
         false => parts.join(", "),
@@ -291,6 +300,16 @@ pub(crate) fn displaced(node: NodeId, by: Incarnation) -> String {
     format!("{node}: abstains, for its life {by} has the vote")
 }
 
+/// A change that has come to its end.
+pub(crate) fn settled(node: NodeId, at: LogId) -> String {
+    format!("{node}: membership of {at} is settled")
+}
+
+/// A node that has begun anew.
+pub(crate) fn repairing(node: NodeId, reason: &str) -> String {
+    format!("{node}: repairs its stores, for {reason}")
+}
+
 /// Which life of each voter is written down.
 pub(crate) fn lives(status: &RaftStatus) -> String {
     let members = status.membership.members().iter();
@@ -302,6 +321,10 @@ pub(crate) fn lives(status: &RaftStatus) -> String {
         })
         .collect();
     let at = status.membership_at;
+    let repairs = match &status.repairing {
+        Some(former) => format!("; it repairs what was damaged: {}", former.reason),
+        None => String::new(),
+    };
     let own = match status.displaced_by {
         Some(by) => format!(
             "; it abstains, for it is {} and not {by}",
@@ -309,7 +332,7 @@ pub(crate) fn lives(status: &RaftStatus) -> String {
         ),
         None => String::new(),
     };
-    format!("membership of {at}: {}{own}", lives.join(", "))
+    format!("membership of {at}: {}{own}{repairs}", lives.join(", "))
 }
 
 /// The membership in force, where it stands in the log, and where everybody is reached.

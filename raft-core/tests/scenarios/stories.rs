@@ -267,6 +267,21 @@ stories! {
         another_leader_writes_down_whom_it_meets
     }
 
+    repair {
+        a_change_of_leaders_does_not_end_a_repair
+        a_damaged_voter_is_a_voter_again
+        a_late_claim_strikes_nobody_off
+        a_learner_only_catches_up
+        a_life_that_is_not_known_to_be_over_is_let_be
+        a_repair_is_not_over_before_it_is_committed
+        a_repair_waits_for_a_change
+        a_repaired_founder_elects_nobody
+        a_repaired_node_votes_for_nobody_before_it_is_counted
+        damage_during_a_repair_is_repaired_too
+        of_two_voters_the_other_waits
+        whose_the_stores_were_need_not_be_readable
+    }
+
     transfer {
         a_change_waits_for_a_transfer
         a_late_order_does_no_harm

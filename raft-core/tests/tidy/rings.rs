@@ -11,6 +11,7 @@ const WORDS: Ring = &[
     "codec",
     "config",
     "entry",
+    "former_lives",
     "hard_state",
     "id",
     "membership",
@@ -51,7 +52,11 @@ const TABLE: &[(Ring, Option<&[Ring]>)] = &[
 ];
 
 /// What the crate's root gives out again, and where it comes from.
-const ROOT_NAMES: &[(&str, &str)] = &[("HardState", "hard_state"), ("Identity", "hard_state")];
+const ROOT_NAMES: &[(&str, &str)] = &[
+    ("FormerLives", "former_lives"),
+    ("HardState", "hard_state"),
+    ("Identity", "hard_state"),
+];
 
 /// Every import in `source` that its ring does not allow.
 pub(crate) fn check(source: &Source) -> Vec<String> {

@@ -81,6 +81,12 @@ pub(super) fn bodies() -> Vec<Body> {
         Body::HeartbeatReply {
             round: Round(u64::MAX),
             verified: LogIndex::ZERO,
+            supersedes: None,
+        },
+        Body::HeartbeatReply {
+            round: Round(0),
+            verified: LogIndex::new(9),
+            supersedes: Some(Incarnation::new(u64::MAX)),
         },
         Body::TimeoutNow,
         Body::AppendAccepted {

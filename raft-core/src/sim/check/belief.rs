@@ -45,12 +45,11 @@ impl Step<'_> {
         };
         let matched = self.raft.belief(from).map(|known| known.matched);
         let matched = matched.and_then(|matched| self.raft.link_at(matched));
-        let disk = nodes.get(&from).map(|node| node.disk.durable());
-        let (Some(matched), Some(disk)) = (matched, disk) else {
+        let (Some(matched), Some(node)) = (matched, nodes.get(&from)) else {
             return Ok(());
         };
         // Of what a later leader has put in its place, this one does not know.
-        if disk.term() > self.after.term || disk.holds(matched) {
+        if node.disk.durable().term() > self.after.term || node.has_held(matched) {
             return Ok(());
         }
         let node = self.node;

@@ -86,7 +86,8 @@ impl Checks {
         nodes: &BTreeMap<NodeId, SimNode>,
     ) -> Option<NodeId> {
         let then = now.before(3 * step.config.election_timeout);
-        let due = self.committed_by(then);
+        // What a later leader has committed meanwhile is no business of one that was paused.
+        let due = self.committed_by(then).min(step.after.committed);
         let joining = new.voters().difference(old.voters()).copied();
         let mut joining = joining.filter(|node| *node != step.node);
         joining.find(|node| {

@@ -1,7 +1,7 @@
 //! At most one leader can be elected in a given term.
 
 use super::{Checks, Held, broken};
-use crate::id::{NodeId, Term};
+use crate::id::{Incarnation, NodeId, Term};
 use crate::sim::watch::Step;
 
 const PROPERTY: &str = "election safety";
@@ -22,9 +22,14 @@ impl Checks {
     }
 
     /// A vote left a node, or a candidate asked for others' and so used its own. Remembered across
-    /// crashes.
-    pub(in crate::sim) fn voted(&mut self, voter: NodeId, term: Term, candidate: NodeId) -> Held {
-        match self.votes.insert((voter, term), candidate) {
+    /// crashes. Of a life whose disk is lost no vote counts together with one of the next.
+    pub(in crate::sim) fn voted(
+        &mut self,
+        (voter, life): (NodeId, Incarnation),
+        term: Term,
+        candidate: NodeId,
+    ) -> Held {
+        match self.votes.insert((voter, term, life), candidate) {
             Some(other) if other != candidate => broken(
                 PROPERTY,
                 format!("node {voter} voted for {other} and for {candidate} in term {term}"),
@@ -38,7 +43,11 @@ impl Checks {
         let (leader, term) = (step.node, step.after.term);
         let membership = step.raft.membership();
         let votes = |voter: &&NodeId| {
-            **voter == leader || self.votes.get(&(**voter, term)) == Some(&leader)
+            let (first, last) = (Incarnation::new(0), Incarnation::new(u64::MAX));
+            let mut given = self
+                .votes
+                .range((**voter, term, first)..=(**voter, term, last));
+            **voter == leader || given.any(|(_, candidate)| *candidate == leader)
         };
         for half in [membership.voters(), membership.outgoing()] {
             let given = half.iter().filter(votes).count();

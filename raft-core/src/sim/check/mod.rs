@@ -31,14 +31,14 @@ pub(super) use exactly_once::ExactlyOnce;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-use crate::id::{ChainLink, LogId, LogIndex, NodeId, Term};
+use crate::id::{ChainLink, Incarnation, LogId, LogIndex, NodeId, Term};
 use crate::time::Timestamp;
 
 /// What is known of the whole run, by which single events are judged.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub(super) struct Checks {
     leaders: BTreeMap<Term, NodeId>,
-    votes: BTreeMap<(NodeId, Term), NodeId>,
+    votes: BTreeMap<(NodeId, Term, Incarnation), NodeId>,
     records: BTreeMap<LogId, u32>,
     /// Everything that was ever committed, the first entry first.
     canon: Vec<ChainLink>,

@@ -11,14 +11,15 @@ impl Checks {
     /// A later term on disk backs any earlier promise: the node cannot go back on it.
     pub(in crate::sim) fn leaves(&mut self, message: &Message, disk: &Image) -> Held {
         let (from, to, term) = (message.from, message.to, message.term);
+        let sender = (from, message.incarnation);
         let (on_disk, term_on_disk) = (disk.hard_state, disk.term());
         let is_backed = match &message.body {
             Body::Vote { .. } => {
-                self.voted(from, term, from)?;
+                self.voted(sender, term, from)?;
                 term_on_disk > term || (on_disk.term == term && on_disk.vote == Some(from))
             }
             Body::VoteReply { granted: true } => {
-                self.voted(from, term, to)?;
+                self.voted(sender, term, to)?;
                 term_on_disk > term || (on_disk.term == term && on_disk.vote == Some(to))
             }
             Body::AppendAccepted { matched: through } | Body::SnapshotInstalled { through } => {

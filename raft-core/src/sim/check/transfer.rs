@@ -40,14 +40,13 @@ impl Step<'_> {
             let Effect::Send(order) = effect else {
                 continue;
             };
-            let target = nodes.get(&order.to).map(|node| node.disk.durable());
-            let (Body::TimeoutNow, Some(disk)) = (&order.body, target) else {
+            let (Body::TimeoutNow, Some(target)) = (&order.body, nodes.get(&order.to)) else {
                 continue;
             };
             // Of what a later leader has put in its place, this one does not know.
-            let is_later = disk.term() > self.after.term;
+            let is_later = target.disk.durable().term() > self.after.term;
             let last = self.raft.link_at(self.after.last.index);
-            if !is_later && last.is_some_and(|last| !disk.holds(last)) {
+            if !is_later && last.is_some_and(|last| !target.has_held(last)) {
                 let (node, to) = (self.node, order.to);
                 let detail = format!("node {node} orders {to} to campaign, which lacks {last:?}");
                 return broken(PROPERTY, detail);

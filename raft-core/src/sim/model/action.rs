@@ -204,9 +204,12 @@ impl fmt::Display for Brief<'_> {
             Body::Heartbeat { round, commit } => {
                 write!(f, ": round {}, committed {commit}", round.0)
             }
-            Body::HeartbeatReply { round, verified } => {
-                write!(f, ": round {}, verified {verified}", round.0)
-            }
+            // No disk of the model is ever damaged, so no life is over.
+            Body::HeartbeatReply {
+                round,
+                verified,
+                supersedes: _,
+            } => write!(f, ": round {}, verified {verified}", round.0),
             Body::SnapshotInstalled { through } => write!(f, ": through {through}"),
             Body::TimeoutNow
             | Body::ReadIndex { .. }

@@ -11,7 +11,11 @@ pub(super) fn note(checks: &mut Checks, node: &Node, facts: &[Fact]) -> Held {
     for fact in facts {
         match fact {
             Fact::Appended(entries) => checks.appended(entries)?,
-            Fact::Voted(term, candidate) => checks.voted(id, *term, *candidate)?,
+            Fact::Voted(term, candidate) => {
+                // No disk of the model is ever lost, so each node has one life.
+                let life = crate::id::Incarnation::new(id.get());
+                checks.voted((id, life), *term, *candidate)?;
+            }
             Fact::Elected(term) => {
                 checks.elected(*term, id)?;
                 checks.leads(id, *term, raft)?;

@@ -198,8 +198,9 @@ impl Hash for Node {
                 truncate_from,
                 purge_through,
                 append,
+                repaired,
             } = write;
-            (hard_state, truncate_from, purge_through, append).hash(state);
+            (hard_state, truncate_from, purge_through, append, repaired).hash(state);
         }
     }
 }
@@ -333,6 +334,8 @@ impl Turn {
             | Effect::ChangeAnswered(_)
             | Effect::MembershipSettled { .. }
             | Effect::Displaced { .. }
+            | Effect::Repairing { .. }
+            | Effect::Repaired
             | Effect::TransferEnded(_) => Ok(()),
         }
     }

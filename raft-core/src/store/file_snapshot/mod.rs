@@ -90,6 +90,29 @@ impl FileSnapshotStore {
     }
 }
 
+impl FileSnapshotStore {
+    /// Where a finished snapshot lies.
+    pub(super) fn file_of(&self, meta: &SnapshotMeta) -> PathBuf {
+        self.directory.finished_path(meta.id())
+    }
+
+    /// Finished snapshots that cannot even be described.
+    pub(super) fn damaged_files(&self) -> Result<Vec<PathBuf>, StoreError> {
+        let mut damaged = Vec::new();
+        for name in self.directory.names()? {
+            if name.ends_with(FINISHED) {
+                match self.directory.describe(&name) {
+                    Err(error) if error.is_damage() => {
+                        damaged.push(self.directory.path.join(name));
+                    }
+                    described => drop(described?),
+                }
+            }
+        }
+        Ok(damaged)
+    }
+}
+
 impl SnapshotStore for FileSnapshotStore {
     fn list(&self) -> Result<Vec<SnapshotMeta>, StoreError> {
         let mut found = Vec::new();

@@ -1,0 +1,129 @@
+//! A node whose stores were damaged and began anew becomes a voter again, without an operator.
+//!
+//! What its former life had promised and stored is lost, so to everybody it is a wiped node
+//! (`incarnations`): another life has its vote, it abstains, and it receives the log. But here the
+//! stores remember whose data was damaged ([`FormerLives`]). So the node can tell the leader, with its
+//! answers to heartbeats, that the life which has its vote is over; and the leader begins the change
+//! that an operator would ask for: that life is struck off, and the new one is met and written down.
+//!
+//! A claim is only about a life that the sender's own stores knew, and counts only while that is the
+//! one in the membership. A late one finds another there. Should a claim be wrong all the same, a voter
+//! has lost its vote in the way of any change of membership, which endangers nothing.
+
+use super::effect::{Effect, Effects};
+use super::leader::Leader;
+use super::mutant::{Mutant, mutant};
+use super::quorum;
+use super::shared::Shared;
+use crate::change::MembershipChange;
+use crate::former_lives::FormerLives;
+use crate::id::{Incarnation, NodeId};
+
+/// Goes on until the group counts the new life of this node.
+#[derive(Clone, Debug, Hash)]
+pub(super) struct Repair {
+    former: FormerLives,
+    is_announced: bool,
+    /// All that was committed when the leader last said so is here.
+    has_all: bool,
+}
+
+impl Repair {
+    /// What is to be repaired after these lives, if anything still is.
+    pub(super) fn after(former: FormerLives) -> Option<Self> {
+        (!former.is_repaired).then_some(Self {
+            former,
+            is_announced: false,
+            has_all: false,
+        })
+    }
+
+    pub(super) fn former(&self) -> &FormerLives {
+        &self.former
+    }
+}
+
+impl Shared {
+    /// Whether this life must keep out of elections: another one has its vote, or it has forgotten
+    /// what it may have promised, and the group does not count it yet.
+    pub(super) fn must_abstain(&self) -> bool {
+        let is_uncounted = self.repair.is_some()
+            && !self.membership().admits(self.id, self.incarnation)
+            && !mutant(Mutant::RepairedVotes);
+        is_uncounted || self.other_life().is_some()
+    }
+
+    /// The life of this node that has its vote, if that is over.
+    pub(super) fn superseded(&self) -> Option<Incarnation> {
+        let former = &self.repair.as_ref()?.former;
+        let is_over =
+            |life: &Incarnation| former.include(*life) || mutant(Mutant::SupersedesStrangers);
+        self.other_life().filter(is_over)
+    }
+
+    /// A leader was heard: what was lost can be had again.
+    pub(super) fn announce_repair(&mut self, out: &mut Effects) {
+        if let Some(repair) = self.repair.as_mut().filter(|repair| !repair.is_announced) {
+            repair.is_announced = true;
+            let reason = repair.former.reason.clone();
+            out.push(Effect::Repairing { reason });
+        }
+    }
+
+    /// The leader has said how far the log is committed: whether all of that is here.
+    pub(super) fn notice_contents(&mut self, has_all: bool) {
+        if let Some(repair) = &mut self.repair {
+            repair.has_all = has_all;
+        }
+    }
+
+    /// The repair is over when the membership that counts this life is committed, and on this disk:
+    /// then no truncation and no crash brings an older one back. Who has no vote is done when it has
+    /// what the others have.
+    pub(super) fn notice_repair(&mut self, out: &mut Effects) {
+        let Some(repair) = &self.repair else { return };
+        let (at, membership) = (self.memberships.current_at().index, self.membership());
+        let is_settled = at <= self.committed && at <= self.log.durable();
+        let is_counted = match membership.is_voter(self.id) {
+            true => membership.admits(self.id, self.incarnation),
+            false => membership.contains(self.id) && repair.has_all,
+        };
+        let is_over = is_counted && (is_settled || mutant(Mutant::RepairEndsEarly));
+        if is_over && !mutant(Mutant::RepairNeverEnds) {
+            self.repair = None;
+            self.pending.stage_repaired();
+            out.push(Effect::Repaired);
+        }
+    }
+}
+
+impl Leader {
+    /// The present life of `node` says that this one is over. If it is the one that has the vote, the
+    /// new one takes its place. Refused while another change is on its way, or a transfer: the next
+    /// answer says it again.
+    pub(super) fn on_superseded(
+        &mut self,
+        shared: &mut Shared,
+        node: NodeId,
+        over: Option<Incarnation>,
+        out: &mut Effects,
+    ) {
+        let Some(over) = over.filter(|_| !mutant(Mutant::NeverReadmitted)) else {
+            return;
+        };
+        let membership = shared.membership();
+        let recorded = membership.incarnation(node);
+        let is_recorded =
+            recorded == Some(over) || (recorded.is_some() && mutant(Mutant::AnyLifeSuperseded));
+        // Nothing is begun that the others cannot commit, as of two voters the other one.
+        let is_counted = |voter| voter == shared.id || self.counted(shared, voter).is_some();
+        let can_end = quorum::has_majority(membership, |voter| voter != node && is_counted(voter));
+        let Some(member) = membership.members().get(&node) else {
+            return;
+        };
+        if is_recorded && can_end && self.life_of(shared, node) != recorded {
+            let change = MembershipChange::renew(node, member);
+            let _ = self.begin_change(shared, &change, out);
+        }
+    }
+}
