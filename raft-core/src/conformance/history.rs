@@ -6,6 +6,7 @@ use std::fmt;
 use rand_core::Rng;
 use rand_pcg::Pcg64;
 
+use super::stable::KEYS;
 use super::{command, entries_after, sized};
 use crate::entry::Entry;
 use crate::id::{ChainLink, LogId, LogIndex, Term};
@@ -76,8 +77,6 @@ pub(super) enum Step {
         term: u64,
     },
 }
-
-pub(super) const KEYS: [StableKey; 2] = [StableKey::HardState, StableKey::Identity];
 
 impl Call {
     pub(super) fn make(&self, stores: &mut Stores) -> Result<(), StoreError> {

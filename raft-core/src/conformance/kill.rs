@@ -13,6 +13,7 @@
 
 use std::env;
 use std::fmt;
+use std::hint;
 use std::io::{self, BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -133,7 +134,7 @@ impl Plan {
 }
 
 /// A child that nobody kills ends by itself.
-pub(super) const STEPS_MAX: u64 = 200;
+pub(super) const STEPS_MAX: u64 = 2_000;
 const VARIABLE: &str = "RAFT_CONFORMANCE_CHILD";
 /// How a report begins: the harness prints other lines.
 const MARK: &str = "raft-conformance";
@@ -144,11 +145,13 @@ pub(super) struct Order {
     pub(super) directory: PathBuf,
 }
 
-/// When a child is killed: at this report.
+/// When a child is killed: at this report, or a little later.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Moment {
     report: Report,
     number: u64,
+    /// Turns of an empty loop, through which the child goes on.
+    turns: usize,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -165,17 +168,28 @@ impl Moment {
             _ => Report::Done,
         };
         let number = 2 + below(chance, 14) as u64;
-        Self { report, number }
+        // None, few or many: a step takes microseconds here and milliseconds there.
+        let most = 1 << below(chance, 18);
+        let turns = below(chance, most);
+        Self {
+            report,
+            number,
+            turns,
+        }
     }
 }
 
 impl fmt::Display for Moment {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            report,
+            number,
+            turns,
+        } = self;
+        let report = report.word();
         write!(
             f,
-            "when step {} was reported {}",
-            self.number,
-            self.report.word()
+            "when step {number} was reported {report}, after {turns} turns"
         )
     }
 }
@@ -240,6 +254,9 @@ fn listen(child: &mut Child, moment: Moment) -> Option<u64> {
             done = number;
         }
         if !is_killed && (report, number) == (moment.report, moment.number) {
+            for _ in 0..moment.turns {
+                hint::spin_loop();
+            }
             child.kill().expect("the child is killed");
             is_killed = true;
         }

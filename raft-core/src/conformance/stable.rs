@@ -74,7 +74,7 @@ pub fn an_empty_record_is_not_an_absent_one(backend: &mut dyn Backend) {
     assert_eq!(get(&backend.open(), StableKey::HardState), some(b""));
 }
 
-const KEYS: [StableKey; 2] = [StableKey::HardState, StableKey::Identity];
+pub(super) const KEYS: [StableKey; 2] = [StableKey::HardState, StableKey::Identity];
 
 fn some(value: &[u8]) -> Option<Vec<u8>> {
     Some(value.to_vec())

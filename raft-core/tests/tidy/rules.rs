@@ -12,9 +12,10 @@ const CHECKERS: [&str; 3] = [
     "raft-core/src/sim/check/",
 ];
 /// The conformance suites that list properties of other files besides their own.
-const SUITES: [&str; 2] = [
-    "raft-core/src/conformance/log.rs",
+const SUITES: [&str; 3] = [
     "raft-core/src/conformance/kill.rs",
+    "raft-core/src/conformance/log.rs",
+    "raft-core/src/conformance/transport/mod.rs",
 ];
 /// Variants here are faults that the simulator must find.
 const MUTANTS: &str = "raft-core/src/consensus/mutant.rs";
