@@ -2,10 +2,11 @@
 
 use super::*;
 use crate::database;
+use raft_core::store::records::StableRecords;
 
 fn created() -> Medium {
     let medium = Medium::new();
-    database::create("medium", OnMedium::of(&medium), &RedbConfig::default()).unwrap();
+    database::create("medium", OnMedium::of(&medium), &RedbConfig::default(), &StableRecords::new()).unwrap();
     medium
 }
 
@@ -40,7 +41,7 @@ fn a_power_cut_during_creation_is_an_error_and_never_a_success() {
         let medium = Medium::new();
         medium.power_off_at(at);
         let config = RedbConfig::default();
-        assert!(database::create("medium", OnMedium::of(&medium), &config).is_err());
+        assert!(database::create("medium", OnMedium::of(&medium), &config, &StableRecords::new()).is_err());
     }
 }
 

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use raft_core::conformance::entries_after;
 use raft_core::entry::Entry;
 use raft_core::id::ChainLink;
+use raft_core::store::records::StableRecords;
 use raft_core::store::{DirectoryLock, Floor, LogStore, StableKey, StableStore, StoreError};
 use raft_core::units::Size;
 use tempfile::TempDir;
