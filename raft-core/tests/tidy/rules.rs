@@ -11,6 +11,11 @@ const CHECKERS: [&str; 3] = [
     "raft-core/src/consensus/invariants.rs",
     "raft-core/src/sim/check/",
 ];
+/// The conformance suites that list properties of other files.
+const SUITES: [&str; 2] = [
+    "raft-core/src/conformance/mod.rs",
+    "raft-core/src/conformance/transport/mod.rs",
+];
 /// Variants here are faults that the simulator must find.
 const MUTANTS: &str = "raft-core/src/consensus/mutant.rs";
 
@@ -69,10 +74,10 @@ fn runs(name: &str, read: &dyn Fn(&str) -> Option<String>) -> bool {
         return text.contains(&format!("fn {item}("));
     }
     if file.starts_with("raft-core/src/conformance/") {
-        let suite = read("raft-core/src/conformance/mod.rs").unwrap_or_default();
-        return suite.lines().any(|line| {
-            let listed = line.trim().trim_end_matches(',');
-            listed == item
+        let mut suites = SUITES.iter().filter_map(|suite| read(suite));
+        return suites.any(|suite| {
+            let mut lines = suite.lines().map(|line| line.trim().trim_end_matches(','));
+            lines.any(|listed| listed == item)
         });
     }
     is_test(&text, item)
