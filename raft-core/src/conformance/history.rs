@@ -6,7 +6,6 @@ use std::fmt;
 use rand_core::Rng;
 use rand_pcg::Pcg64;
 
-use super::stable::KEYS;
 use super::{command, entries_after, sized};
 use crate::entry::Entry;
 use crate::id::{ChainLink, LogId, LogIndex, Term};

@@ -2,6 +2,7 @@
 
 use std::fs;
 
+use raft_core::store::records::StableRecords;
 use raft_core::conformance::{Backend, CrashBackend, FaultyBackend};
 use raft_core::entry::Entry;
 use raft_core::id::LogIndex;
@@ -30,7 +31,7 @@ impl OnPower {
 fn create_if_new(medium: &Medium) -> Result<(), StoreError> {
     match medium.has(DATABASE) {
         true => Ok(()),
-        false => database::create("medium", OnMedium::of(medium), &RedbConfig::default()),
+        false => database::create("medium", OnMedium::of(medium), &RedbConfig::default(), &StableRecords::new()),
     }
 }
 

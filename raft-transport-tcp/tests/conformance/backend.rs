@@ -18,22 +18,30 @@ where
     Bind: Fn(Identity, &str, TransportConfig) -> io::Result<Carrier>,
 {
     fn open(&mut self, local: Identity, listen: Option<&str>) -> Endpoint {
-        let mut config = TransportConfig::default();
-        // Restarts are many, and a large message is to be larger than the queue.
-        (config.backoff_min, config.backoff_max) =
-            (Period::from_millis(1), Period::from_millis(20));
-        (config.frame_max, config.queue_max) = (Size(24 << 20), Size(16 << 20));
-        let bound = (self.0)(local, listen.unwrap_or("127.0.0.1:0"), config);
-        let transport = Arc::new(bound.expect("a free address"));
-        let (counted, awaited) = (Arc::clone(&transport), Arc::clone(&transport));
-        Endpoint::new(transport)
-            .dropped(move || {
-                let stats = counted.stats();
-                stats.dropped_full + stats.dropped_unreachable + stats.dropped_too_large
-            })
-            .ended(move || {
-                let awaited = Arc::clone(&awaited);
-                async move { awaited.ended().await }
-            })
+        let bound = (self.0)(local, listen.unwrap_or("127.0.0.1:0"), config());
+        endpoint(bound.expect("a free address"))
     }
+}
+
+/// Reconnections are many, and the largest message is larger than the queue.
+pub(crate) fn config() -> TransportConfig {
+    let mut config = TransportConfig::default();
+    config.backoff_min = Period::from_millis(1);
+    config.backoff_max = Period::from_millis(20);
+    (config.frame_max, config.queue_max) = (Size(24 << 20), Size(16 << 20));
+    config
+}
+
+pub(crate) fn endpoint(transport: Carrier) -> Endpoint {
+    let transport = Arc::new(transport);
+    let (counted, awaited) = (Arc::clone(&transport), Arc::clone(&transport));
+    Endpoint::new(transport)
+        .dropped(move || {
+            let stats = counted.stats();
+            stats.dropped_full + stats.dropped_unreachable + stats.dropped_too_large
+        })
+        .ended(move || {
+            let awaited = Arc::clone(&awaited);
+            async move { awaited.ended().await }
+        })
 }

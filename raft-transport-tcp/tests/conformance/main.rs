@@ -5,6 +5,7 @@
 #[expect(dead_code, reason = "other tests issue other certificates")]
 mod authority;
 mod backend;
+mod relay;
 
 use raft_transport_tcp::TcpTransport;
 
@@ -25,4 +26,26 @@ mod tls {
             raft_transport_tcp::TcpTransport::bind(listen, config, tls)
         }
     ));
+}
+
+mod plaintext_over_links_that_can_be_cut {
+    use raft_core::conformance::transport::{Verdict, links};
+
+    use crate::relay::Relayed;
+
+    #[test]
+    fn a_cut_link_carries_nothing_and_a_healed_one_carries_again() {
+        let verdict = links::a_cut_link_carries_nothing_and_a_healed_one_carries_again(
+            &mut Relayed::default(),
+        );
+        assert_eq!(verdict, Verdict::Held);
+    }
+
+    #[test]
+    fn a_snapshot_over_a_cut_link_fails_and_goes_on_after_healing() {
+        let verdict = links::a_snapshot_over_a_cut_link_fails_and_goes_on_after_healing(
+            &mut Relayed::default(),
+        );
+        assert_eq!(verdict, Verdict::Held);
+    }
 }

@@ -87,7 +87,8 @@ impl Endpoint {
     }
 
     /// How many messages it has taken in `send`, from its start until now, that reached no inbox and
-    /// never will.
+    /// never will, as far as their sender can know: what was lost with a broken connection may be
+    /// missing.
     #[must_use]
     pub fn dropped(mut self, count: impl Fn() -> u64 + Send + Sync + 'static) -> Self {
         self.dropped = Some(Arc::new(count));

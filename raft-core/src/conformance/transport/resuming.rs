@@ -31,7 +31,7 @@ pub fn a_reader_that_cannot_go_on_in_the_middle_starts_over(
     run(backend, async |net| {
         let state = State::of(12 << 20);
         let (source, ..) = Source::of(state);
-        cut_off_and_sent_again(net, state, source.from_the_beginning_only()).await;
+        cut_off_and_sent_again(net, state, source.only_from_the_beginning()).await;
         Verdict::Held
     })
 }

@@ -156,7 +156,7 @@ impl Source {
     }
 
     /// It begins at its beginning only.
-    pub(super) fn from_the_beginning_only(mut self) -> Self {
+    pub(super) fn only_from_the_beginning(mut self) -> Self {
         self.goes_on = false;
         self
     }
