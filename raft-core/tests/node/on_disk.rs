@@ -81,6 +81,10 @@ impl StateMachine for Ledger {
     fn last_applied(&self) -> Option<LogId> {
         self.memory.lock().unwrap().applied
     }
+
+    fn may_block(&self) -> bool {
+        false
+    }
 }
 
 pub(crate) fn lines(count: usize) -> Vec<String> {

@@ -1,14 +1,20 @@
 //! Nodes whose stores were found damaged and have begun anew.
 
-use raft_core::FormerLives;
-use raft_core::Identity;
-use raft_core::id::{LogId, NodeId};
+use std::ops::Range;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use raft_core::config::Config;
+use raft_core::consensus::To;
+use raft_core::entry::Entry;
+use raft_core::id::{ChainLink, LogId, LogIndex, NodeId};
 use raft_core::memory::MemoryStores;
 use raft_core::node::{Node, NodeEvent, ReadMode, StartError};
-use raft_core::store::StableRecord;
+use raft_core::store::{LogBounds, LogReader, LogStore, StableRecord, StoreError, Stores};
+use raft_core::{FormerLives, Identity};
 
 use crate::on_disk::{Ledger, lines};
-use crate::support::{Book, Cluster, event, soon};
+use crate::support::{Book, Cluster, Member, event, soon};
 
 /// Puts new stores in the place of those of node `id`, which remember whose these were.
 fn begin_anew(cluster: &mut Cluster, id: u64) {
@@ -160,4 +166,103 @@ async fn a_machine_that_outlived_its_log_is_given_nothing_twice() {
     assert_eq!(ledger.lines(), lines(25));
     // Its snapshots stand for what it has applied again, as any other's.
     assert!(soon(node.snapshot()).await.is_ok());
+}
+
+/// A log whose records rot when it is told so.
+struct Rotting {
+    log: Box<dyn LogStore>,
+    rotten: Arc<AtomicBool>,
+}
+
+struct RottingReader {
+    reader: Box<dyn LogReader>,
+    rotten: Arc<AtomicBool>,
+}
+
+impl LogStore for Rotting {
+    fn bounds(&self) -> Result<LogBounds, StoreError> {
+        self.log.bounds()
+    }
+
+    fn append(&mut self, entries: &[Entry]) -> Result<(), StoreError> {
+        self.log.append(entries)
+    }
+
+    fn truncate_suffix(&mut self, from: LogIndex) -> Result<(), StoreError> {
+        self.log.truncate_suffix(from)
+    }
+
+    fn purge_prefix(&mut self, through: ChainLink) -> Result<(), StoreError> {
+        self.log.purge_prefix(through)
+    }
+
+    fn sync(&mut self) -> Result<(), StoreError> {
+        self.log.sync()
+    }
+
+    fn reader(&self) -> Result<Box<dyn LogReader>, StoreError> {
+        Ok(Box::new(RottingReader {
+            reader: self.log.reader()?,
+            rotten: Arc::clone(&self.rotten),
+        }))
+    }
+
+    fn may_block(&self) -> bool {
+        self.log.may_block()
+    }
+}
+
+impl LogReader for RottingReader {
+    fn read(&mut self, range: Range<LogIndex>, bytes_max: usize) -> Result<Vec<Entry>, StoreError> {
+        match self.rotten.load(Ordering::SeqCst) {
+            true => Err(StoreError::damaged("rotting", "an entry", &"told to be")),
+            false => self.reader.read(range, bytes_max),
+        }
+    }
+}
+
+/// A leader reads damage where a follower needs an old entry. The others go on, and have it back.
+#[tokio::test(start_paused = true)]
+async fn damage_that_a_running_node_reads_stops_it_and_it_comes_back() {
+    let mut config = Config::default();
+    config.cached_bytes_max = 1;
+    let mut cluster = Cluster::start_with(3, config, Book::new).await;
+    let victim = 1;
+    cluster.stop_node(victim).await;
+    let rotten = Arc::new(AtomicBool::new(false));
+    let stores = cluster.disks[&victim].open();
+    let log = Box::new(Rotting {
+        log: stores.log,
+        rotten: Arc::clone(&rotten),
+    });
+    let stores = Stores { log, ..stores };
+    let book = Book::new();
+    let builder = cluster.builder_on(victim, stores, book.clone());
+    let node = builder.start().await.unwrap();
+    cluster.members.insert(victim, Member { node, book });
+    has_all(cluster.node(victim)).await;
+    let leader = cluster.leader().await;
+    if leader != victim {
+        let to = To::Node(NodeId::new(victim));
+        soon(cluster.node(leader).transfer_leadership(to))
+            .await
+            .unwrap();
+    }
+    cluster.stop_node(2).await;
+    cluster.write(victim, 0..20).await;
+    rotten.store(true, Ordering::SeqCst);
+    cluster.start_node(2).await;
+    let Member { node, .. } = cluster.members.remove(&victim).unwrap();
+    let reason = soon(node.stopped()).await;
+    assert!(reason.is_damage(), "{reason}");
+    drop(node);
+    let leader = cluster.leader().await;
+    cluster.write(leader, 20..25).await;
+    begin_anew(&mut cluster, victim);
+    cluster.start_node(victim).await;
+    is_repaired(cluster.node(victim)).await;
+    for id in 1..=3 {
+        cluster.book(id).has(25).await;
+        assert_eq!(cluster.book(id).lines(), lines(25));
+    }
 }
