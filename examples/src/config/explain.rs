@@ -143,10 +143,7 @@ clients = "127.0.0.1:8002"
     #[test]
     fn an_unknown_key_of_the_store_is_refused_like_one_of_ours() {
         let error = error_after("[limits]", "[redb]\ncahce = \"1MiB\"\n\n[limits]");
-        assert!(
-            error.contains("line 14: unknown field `cahce`"),
-            "{error}"
-        );
+        assert!(error.contains("line 14: unknown field `cahce`"), "{error}");
         assert!(error.contains("did you mean `cache`?"), "{error}");
     }
 

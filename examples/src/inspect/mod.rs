@@ -71,7 +71,7 @@ pub fn run(options: &InspectOptions) -> Result<(), Failure> {
     match report.damage.len() {
         0 => Ok(()),
         count => Err(Failure::new(format!(
-            "{count} things are damaged: keep the directory for inspection, and do not start the node on it"
+            "damaged places: {count}; keep the directory for inspection, and do not start the node on it"
         ))),
     }
 }
