@@ -5,7 +5,6 @@ use std::path::Path;
 use std::sync::Arc;
 
 use raft_core::store::{DirectoryLock, ReadOnlySnapshots, ReadOnlyStores, StoreError, Stores};
-use tempfile::TempDir;
 
 use crate::config::RocksdbConfig;
 use crate::database::Database;
