@@ -1,4 +1,9 @@
 //! A node's data moves from one store to another, whatever interrupts it.
+#![expect(clippy::unwrap_used, reason = "helpers of tests fail by panicking")]
+#![expect(
+    clippy::indexing_slicing,
+    reason = "helpers of tests fail by panicking"
+)]
 
 use std::io::{self, Read, Write};
 use std::ops::Range;
