@@ -1,4 +1,8 @@
 //! Looking into a store leaves it as it is, and shows what a start would find.
+#![expect(
+    clippy::indexing_slicing,
+    reason = "helpers of tests fail by panicking"
+)]
 
 use std::collections::BTreeMap;
 use std::fs;

@@ -10,7 +10,12 @@ pub use fields::{Address, NodeName};
 pub use sections::{NetworkSection, RedbSection, RocksdbSection, TlsSection};
 pub use words::{StoreKind, TransportKind};
 
-#[cfg(not(all(feature = "redb", feature = "rocksdb", feature = "tls", feature = "quic")))]
+#[cfg(not(all(
+    feature = "redb",
+    feature = "rocksdb",
+    feature = "tls",
+    feature = "quic"
+)))]
 pub(crate) use words::not_built;
 
 use std::collections::{BTreeMap, BTreeSet};

@@ -9,6 +9,7 @@ mod snapshots;
 use std::path::PathBuf;
 
 use clap::Args;
+use raft_core::id::NodeId;
 use raft_core::store::{FloorMark, ReadOnlyStores, Relocation};
 use raft_core::{HardState, Identity};
 
@@ -71,7 +72,7 @@ pub fn run(options: &InspectOptions) -> Result<(), Failure> {
     match report.damage.len() {
         0 => Ok(()),
         count => Err(Failure::new(format!(
-            "{count} things are damaged: keep the directory for inspection, and do not start the node on it"
+            "damaged places: {count}; keep the directory for inspection, and do not start the node on it"
         ))),
     }
 }
@@ -105,11 +106,11 @@ fn look(
         store: kind.as_str(),
         whose: identity.map(Whose::of),
         term: vote.map(|vote| vote.term.get()),
-        vote: vote.and_then(|vote| vote.vote).map(|node| node.get()),
+        vote: vote.and_then(|vote| vote.vote).map(NodeId::get),
         moved: moved.map(|moved| report::told(&moved)),
         purged: bounds.purged.into(),
         last: bounds.last.into(),
-        floor: floor.map(|mark| mark.into()),
+        floor: floor.map(Into::into),
         counts,
         terms,
         membership: membership.or(newest),

@@ -4,7 +4,7 @@ use std::fmt;
 use std::path::PathBuf;
 
 use raft_core::Identity;
-use raft_core::id::{ChainLink, LogId};
+use raft_core::id::{ChainLink, Incarnation, LogId};
 use raft_core::membership::Membership;
 use raft_core::store::{FloorMark, Relocation, StoreError};
 use raft_core::units::Size;
@@ -150,7 +150,7 @@ impl Members {
                 id: id.get(),
                 address: member.address.clone(),
                 voter: membership.is_voter(*id),
-                incarnation: membership.incarnation(*id).map(|life| life.get()),
+                incarnation: membership.incarnation(*id).map(Incarnation::get),
             };
         Self {
             at: at.index.get(),

@@ -137,7 +137,7 @@ async fn a_damaged_snapshot_is_named_and_the_rest_is_shown() {
     let name = path.file_name().unwrap().to_str().unwrap();
     assert!(table.contains("DAMAGED") && table.contains(name), "{table}");
     assert!(table.contains("last entry"), "{table}");
-    assert!(said.contains("1 things are damaged"), "{said}");
+    assert!(said.contains("damaged places: 1"), "{said}");
 }
 
 #[test]

@@ -1,6 +1,10 @@
 //! The programs, tested from outside: as real processes, with real files and sockets.
 #![expect(clippy::unwrap_used, reason = "helpers of tests fail by panicking")]
 #![expect(
+    clippy::indexing_slicing,
+    reason = "helpers of tests fail by panicking"
+)]
+#![expect(
     clippy::print_stdout,
     reason = "what a test prints is shown when it fails"
 )]

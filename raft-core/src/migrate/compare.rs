@@ -21,14 +21,14 @@ pub(super) fn compare(
     let copied = records(to)?;
     match copied == found.records {
         true => Ok(()),
-        false => differs("the stable records"),
+        false => differs(&"the stable records"),
     }
 }
 
 /// The source's bytes were verified against the same checksums when they were copied.
 fn compare_snapshots(to: &Stores, found: &Contents, watch: Watch<'_>) -> Result<(), MigrateError> {
     if to.snapshots.list()? != found.snapshots || !to.snapshots.damaged()?.is_empty() {
-        return differs("the list of snapshots");
+        return differs(&"the list of snapshots");
     }
     let mut progress = Progress {
         stage: Stage::CompareSnapshots,
@@ -60,7 +60,7 @@ fn compare_log(
     watch: Watch<'_>,
 ) -> Result<(), MigrateError> {
     if to.log.bounds()? != found.bounds {
-        return differs("the bounds of the log");
+        return differs(&"the bounds of the log");
     }
     let (mut original, mut copy) = (from.log.reader()?, to.log.reader()?);
     let (mut range, mut last) = (found.bounds.range(), found.bounds.purged);
@@ -76,12 +76,12 @@ fn compare_log(
         let copied = read_all(copy.as_mut(), range.start, end)?;
         for (expected, copied) in expected.iter().zip(&copied) {
             if expected != copied || !copied.follows(last) {
-                return differs(format!("entry {}", expected.id()));
+                return differs(&format!("entry {}", expected.id()));
             }
             last = copied.link();
         }
         if expected.is_empty() || copied.len() != expected.len() {
-            return differs(format!("entry {}", range.start));
+            return differs(&format!("entry {}", range.start));
         }
         progress.done += copied.len() as u64;
         watch(progress);
@@ -89,7 +89,7 @@ fn compare_log(
     }
     match last == found.bounds.last {
         true => Ok(()),
-        false => differs("the last entry"),
+        false => differs(&"the last entry"),
     }
 }
 
@@ -113,7 +113,7 @@ fn read_all(
     }
 }
 
-fn differs<T>(what: impl ToString) -> Result<T, MigrateError> {
+fn differs<T>(what: &dyn ToString) -> Result<T, MigrateError> {
     let what = what.to_string();
     Err(MigrateError::Differs { what })
 }

@@ -79,12 +79,15 @@ fn copy_snapshot(
     Ok(())
 }
 
+/// Is shown a piece of a snapshot, and how many bytes there are through it.
+pub(super) type Show<'a> = &'a mut dyn FnMut(&[u8], u64) -> Result<(), StoreError>;
+
 /// Reads a snapshot to its end, which verifies it, and shows each piece with the number of bytes
 /// through it.
 pub(super) fn read_through(
     data: &mut dyn Read,
     meta: &SnapshotMeta,
-    show: &mut dyn FnMut(&[u8], u64) -> Result<(), StoreError>,
+    show: Show<'_>,
 ) -> Result<(), StoreError> {
     let mut buffer = vec![0; PIECE_BYTES];
     let mut through = 0;
