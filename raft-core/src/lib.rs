@@ -49,6 +49,7 @@ pub mod memory;
 pub mod message;
 pub mod node;
 pub mod recover;
+pub mod restoration;
 pub mod sessions;
 #[cfg(feature = "sim")]
 pub mod sim;

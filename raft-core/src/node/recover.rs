@@ -21,7 +21,7 @@ use super::entropy::entropy;
 use super::error::StartError;
 use super::initial_state::InitialState;
 use crate::config::Config;
-use crate::consensus::Recovery;
+use crate::consensus::{Gathering, Recovery};
 use crate::entry::{Entry, Payload, Sealed};
 use crate::hard_state::{HardState, Identity};
 use crate::id::{
@@ -103,14 +103,19 @@ pub(super) fn recover(
         position: base
             .as_ref()
             .map_or_else(Position::default, |base| Position::after(&base.header)),
+        gathering: Gathering::default(),
         kept,
     };
     scan.read_all(reader.as_mut(), &bounds)?;
     let Scan {
-        recovery, position, ..
+        recovery,
+        position,
+        gathering,
+        ..
     } = scan;
     let applied = position.last.id.index;
-    let mut applier = Applier::new(machine, position, Arc::clone(&snapshots));
+    let begin = (position, gathering);
+    let mut applier = Applier::new(machine, begin, Arc::clone(&snapshots), log.reader()?);
     match &base {
         Some(base) if kept.is_none_or(|id| id.index < base.id().index) => {
             let snapshot = base.id();
@@ -302,6 +307,8 @@ struct Scan {
     recovery: Recovery,
     /// Where the state machine stands, as far as it was scanned.
     position: Position,
+    /// Of a restoration that is under way there.
+    gathering: Gathering,
     /// The last command that the state machine kept by itself.
     kept: Option<LogId>,
 }
@@ -345,6 +352,8 @@ impl Scan {
             let at = entry.index();
             if at <= machine.index && at > self.position.last.id.index {
                 self.position.advance(&entry);
+                // What was whole is in the machine already.
+                let _ = self.gathering.take(&entry);
             }
         }
         Ok(self.recovery.replay(entry)?)

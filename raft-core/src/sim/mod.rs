@@ -33,6 +33,7 @@ mod own;
 mod plan;
 mod recovery;
 mod report;
+mod restoring;
 mod rounds;
 mod session_life;
 mod situation;

@@ -120,6 +120,10 @@ situations! {
     SnapshotUnreadable = "a leader cannot read the snapshot that it owes",
     LeaderLostItsDisk = "a leader loses its disk",
     LostNodeReplaced = "a lost node is replaced by a new one",
+    StateReplacedByBackup = "a backup replaces the state of a node",
+    LeaderLostInRestoration = "a leader is lost before it has ended a restoration",
+    SnapshotDelayed = "a snapshot waits for the end of a restoration",
+    RestorationLeftToSnapshot = "a snapshot is installed in the middle of a restoration",
     LeadersClockJumped = "a leader's clock jumps",
 }
 

@@ -28,6 +28,8 @@ mod reads;
 #[cfg(test)]
 mod recovery;
 #[cfg(test)]
+mod restorations;
+#[cfg(test)]
 mod restoring;
 #[cfg(test)]
 mod sessions;

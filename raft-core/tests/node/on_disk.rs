@@ -21,7 +21,7 @@ struct Kept {
 
 /// Keeps lines on a disk of its own, which it syncs only when it is told to. Clones share the disk.
 #[derive(Clone, Default)]
-struct Ledger {
+pub(crate) struct Ledger {
     disk: Arc<Mutex<Kept>>,
     memory: Arc<Mutex<Kept>>,
     /// How often it was given a snapshot.
@@ -29,12 +29,12 @@ struct Ledger {
 }
 
 impl Ledger {
-    fn sync(&self) {
+    pub(crate) fn sync(&self) {
         *self.disk.lock().unwrap() = self.memory.lock().unwrap().clone();
     }
 
     /// The process ends: what was not synced is gone.
-    fn restarted(&self) -> Self {
+    pub(crate) fn restarted(&self) -> Self {
         let disk = self.disk.lock().unwrap().clone();
         Self {
             disk: Arc::new(Mutex::new(disk.clone())),
@@ -43,7 +43,12 @@ impl Ledger {
         }
     }
 
-    fn lines(&self) -> Vec<String> {
+    /// The snapshots that it was given since it was started.
+    pub(crate) fn restored(&self) -> Vec<LogId> {
+        self.restored.lock().unwrap().clone()
+    }
+
+    pub(crate) fn lines(&self) -> Vec<String> {
         self.memory.lock().unwrap().lines.clone()
     }
 }

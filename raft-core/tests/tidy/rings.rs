@@ -15,6 +15,7 @@ const WORDS: Ring = &[
     "id",
     "membership",
     "message",
+    "restoration",
     "snapshot",
     "time",
     "units",
