@@ -99,3 +99,174 @@ fn copy(
     }
     sink.finish()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::Read;
+    use std::sync::Mutex;
+
+    use crate::consensus::Gathering;
+    use crate::entry::{Payload, Sealed};
+    use crate::id::{ChainLink, Term};
+    use crate::membership::Membership;
+    use crate::memory::MemoryStores;
+    use crate::node::applier::{Job, Position};
+    use crate::restoration::Restoration;
+    use crate::state_machine::{Committed, SnapshotView, StateMachine};
+    use crate::store::Stores;
+    use crate::time::ClusterTime;
+
+    /// A text that commands are added to.
+    #[derive(Clone, Default)]
+    struct Text(Arc<Mutex<String>>);
+
+    impl StateMachine for Text {
+        fn apply(&mut self, batch: &[Committed]) -> Result<Vec<Bytes>, StateMachineError> {
+            let mut text = self.0.lock().unwrap();
+            for committed in batch {
+                text.push_str(std::str::from_utf8(&committed.command).unwrap());
+            }
+            Ok(vec![Bytes::from_static(b"added"); batch.len()])
+        }
+
+        fn snapshot(&mut self) -> Result<SnapshotView, StateMachineError> {
+            Ok(SnapshotView::of_bytes(self.0.lock().unwrap().clone()))
+        }
+
+        fn restore(
+            &mut self,
+            _: &SnapshotMeta,
+            from: &mut dyn Read,
+        ) -> Result<(), StateMachineError> {
+            let mut text = String::new();
+            from.read_to_string(&mut text)?;
+            *self.0.lock().unwrap() = text;
+            Ok(())
+        }
+    }
+
+    /// A member whose log restores `backup` between other commands: `a`, `b`, the end, `c`.
+    struct Member {
+        stores: Stores,
+        log: Vec<Entry>,
+        applier: Applier,
+        text: Text,
+    }
+
+    fn member() -> Member {
+        let begin = LogIndex::new(3);
+        let command = |text: &'static str| Payload::Command(Bytes::from_static(text.as_bytes()));
+        let chunk = |offset, data: &'static str| {
+            Payload::restoration(&Restoration::Chunk {
+                begin,
+                offset,
+                data: Bytes::from_static(data.as_bytes()),
+            })
+        };
+        let payloads = [
+            Payload::membership(Membership::of_voters([(1, "a")]).unwrap()).unwrap(),
+            command("a"),
+            Payload::restoration(&Restoration::Begin {
+                size: 6,
+                checksum: crc32c::crc32c(b"backup"),
+            }),
+            chunk(0, "back"),
+            command("b"),
+            chunk(4, "up"),
+            Payload::restoration(&Restoration::End {
+                begin,
+                time: ClusterTime::ZERO,
+            }),
+            command("c"),
+        ];
+        let mut last = ChainLink::ORIGIN;
+        let log = payloads.into_iter().map(|payload| {
+            let sealed = Sealed::new(payload);
+            let entry = Entry::new(last, Term::new(1), ClusterTime::ZERO, sealed);
+            last = entry.link();
+            entry
+        });
+        let log: Vec<Entry> = log.collect();
+        let mut stores = MemoryStores::new().open();
+        stores.log.append(&log).unwrap();
+        let text = Text::default();
+        let applier = Applier::new(
+            Box::new(text.clone()),
+            (Position::default(), Gathering::default()),
+            Arc::clone(&stores.snapshots),
+            stores.log.reader().unwrap(),
+        );
+        Member {
+            stores,
+            log,
+            applier,
+            text,
+        }
+    }
+
+    const END: usize = 6;
+
+    #[test]
+    fn the_backup_is_the_state_from_its_end_on_and_a_snapshot() {
+        let mut member = member();
+        let progress = member.applier.perform([Job::Apply(member.log.clone())]);
+        let progress = progress.unwrap();
+        assert_eq!(*member.text.0.lock().unwrap(), "backupc");
+        let ids: Vec<u64> = progress
+            .responses
+            .iter()
+            .map(|(id, _)| id.index.get())
+            .collect();
+        assert_eq!(ids, [2, 3, 4, 5, 6, 7, 8]);
+        assert_eq!(progress.replaced.len(), 1);
+        let listed = member.stores.snapshots.list().unwrap();
+        assert_eq!(listed[0], progress.replaced[0].meta);
+        assert_eq!(listed[0].header.last, member.log[END].link());
+    }
+
+    #[test]
+    fn a_snapshot_that_is_wanted_in_the_middle_is_the_backup() {
+        let mut member = member();
+        let (before, after) = member.log.split_at(4);
+        let jobs = [
+            Job::Apply(before.to_vec()),
+            Job::TakeSnapshot,
+            Job::Apply(after.to_vec()),
+        ];
+        let progress = member.applier.perform(jobs).unwrap();
+        assert!(progress.frozen.is_empty());
+        assert!(progress.replaced[0].ends_delay);
+    }
+
+    /// A leader's snapshot has taken the place of the log, and is yet to be restored.
+    #[test]
+    fn a_backup_that_the_log_has_lost_is_waited_for() {
+        let mut member = member();
+        let last = member.log[END + 1].link();
+        let mut position = Position::default();
+        for entry in &member.log {
+            position.advance(entry);
+        }
+        let mut sink = member.stores.snapshots.create(&position.header().unwrap());
+        sink.as_mut().unwrap().write_all(b"later").unwrap();
+        let later = sink.unwrap().finish().unwrap();
+        member.stores.log.purge_prefix(last).unwrap();
+        let (before, after) = member.log.split_at(END);
+        let (end, after) = after.split_first().unwrap();
+        let jobs = [
+            Job::Apply(before.to_vec()),
+            Job::End(end.clone()),
+            Job::Apply(after.to_vec()),
+            Job::TakeSnapshot,
+        ];
+        let progress = member.applier.perform(jobs).unwrap();
+        assert_eq!(*member.text.0.lock().unwrap(), "ab");
+        assert_eq!(progress.through, Some(before[END - 1].id()));
+        assert!(progress.frozen.is_empty() && progress.replaced.is_empty());
+        let progress = member.applier.perform([Job::Restore(later)]).unwrap();
+        assert_eq!(*member.text.0.lock().unwrap(), "later");
+        let (header, _) = progress.frozen[0].as_ref().unwrap();
+        assert_eq!(header.last, last);
+    }
+}

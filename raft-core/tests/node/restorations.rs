@@ -201,7 +201,13 @@ async fn an_end_that_was_appended_and_not_committed_leaves_the_outcome_unknown()
     // With these all the pieces are committed, and only the end is left.
     cluster.write(leader, 0..3).await;
     cluster.network.isolate(leader);
-    let error = halted.end().await.unwrap_err();
+    let last = cluster.node(leader).status().await.unwrap().raft.last;
+    halted.go_on.send(Ok(())).unwrap();
+    // Time stands still while somebody asks.
+    while cluster.node(leader).status().await.unwrap().raft.last == last {
+        tokio::task::yield_now().await;
+    }
+    let error = soon(halted.outcome).await.unwrap().unwrap_err();
     assert!(
         matches!(error, RestoreError::LeadershipLost { end: Some(_) }),
         "{error:?}"
@@ -390,15 +396,23 @@ async fn only_a_leader_restores_and_not_while_it_hands_over() {
         "{error}"
     );
     cluster.network.isolate(follower);
+    let node = cluster.node(leader).clone();
     let to = To::Node(id(follower));
-    let handing_over = cluster.node(leader).transfer_leadership(to);
-    let restoring = restore(cluster.node(leader), &meta, &bytes);
-    let (failed, refused) = tokio::join!(biased; handing_over, restoring);
-    failed.unwrap_err();
+    let handing_over = tokio::spawn(async move { node.transfer_leadership(to).await });
+    tokio::task::yield_now().await;
+    let (node, data) = (cluster.node(leader).clone(), Cursor::new(bytes.clone()));
+    let described = meta.clone();
+    let restoring = tokio::spawn(async move { node.restore(described, data).await });
+    // Time stands still while somebody asks.
+    while !restoring.is_finished() {
+        tokio::task::yield_now().await;
+    }
+    let refused = restoring.await.unwrap();
     assert!(
         matches!(refused, Err(RestoreError::Transferring { to }) if to == id(follower)),
         "{refused:?}"
     );
+    soon(handing_over).await.unwrap().unwrap_err();
     restore(cluster.node(leader), &meta, &bytes).await.unwrap();
 }
 
