@@ -171,7 +171,7 @@ mutants! {
     ForwardAnswerOfAnyTerm = 400, "a forwarded proposal is answered by another entry at its index";
     SnapshotInRestoration = 400, "a snapshot is taken between the begin and the end of a restoration";
     RestorationOutlivesTerm = 400, "a restoration goes on under another leader";
-    RestorationUnverified = 400, "a restoration ends whatever pieces of it are there";
+    RestorationUnverified = 50, "a restoration ends whatever pieces of it are there";
 }
 
 #[cfg(feature = "mutants")]

@@ -39,6 +39,18 @@ struct Attempt {
     sent: usize,
     /// Its caller was told that it failed, and somebody goes on with it.
     is_stale: bool,
+    /// It is to be given up, once a leader takes that.
+    is_given_up: bool,
+}
+
+/// What became of a part.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Proposed {
+    /// It stands here in the log.
+    Taken(LogId),
+    Refused,
+    /// The leader went down with it.
+    Unknown,
 }
 
 /// In one life of so many.
@@ -80,9 +92,12 @@ impl Restorer {
 impl Cluster {
     /// The next piece, or the next backup.
     pub(super) fn restore_turn(&mut self) -> Result<(), Broken> {
+        if self.subject.is_some() {
+            return Ok(()); // Its states are its own.
+        }
         let chance = &mut self.restorer.chance;
         let pause = chance.duration(Duration::from_millis(2), Duration::from_millis(60));
-        let begins = chance.below(6) == 0;
+        let begins = chance.below(20) == 0;
         let goes_on = self.faults_go_on();
         match self.restorer.attempt.take() {
             None if !goes_on => return Ok(()),
@@ -109,7 +124,7 @@ impl Cluster {
             size: all.size,
             checksum: all.checksum,
         };
-        let Some(begin) = self.propose_part(&begin, None)? else {
+        let Proposed::Taken(begin) = self.propose_part(&begin, None)? else {
             return Ok(());
         };
         self.restorer.begun.insert(begin, all);
@@ -118,6 +133,7 @@ impl Cluster {
             backup,
             sent: 0,
             is_stale: false,
+            is_given_up: false,
         });
         Ok(())
     }
@@ -133,7 +149,7 @@ impl Cluster {
             }
         }
         let whim = self.restorer.chance.below(40);
-        if whim == 0 {
+        if whim == 0 || attempt.is_given_up {
             return self.give_up(attempt);
         }
         let term = (!attempt.is_stale).then_some(attempt.begin.term);
@@ -143,7 +159,7 @@ impl Cluster {
             let time = self.nodes.values().map(|node| node.machine.time).max();
             let time = time.unwrap_or_default();
             let ended = self.propose_part(&Restoration::End { begin, time }, term)?;
-            return Ok(ended.is_none().then_some(attempt));
+            return Ok((ended == Proposed::Refused).then_some(attempt));
         }
         let size = self.restorer.chance.between(1, 24);
         let size = usize::try_from(size).unwrap_or(1).min(left.len());
@@ -156,14 +172,15 @@ impl Cluster {
             // A piece is lost on the way, and nobody notices.
             self.restorer.refused.insert(attempt.begin);
             attempt.sent += size;
-        } else if self.propose_part(&chunk, term)?.is_some() {
+        } else if self.propose_part(&chunk, term)? != Proposed::Refused {
             attempt.sent += size;
         }
         Ok(Some(attempt))
     }
 
     /// What is not ended is given up, as soon as a leader takes that.
-    fn give_up(&mut self, attempt: Attempt) -> Result<Option<Attempt>, Broken> {
+    fn give_up(&mut self, mut attempt: Attempt) -> Result<Option<Attempt>, Broken> {
+        attempt.is_given_up = true;
         self.restorer.refused.insert(attempt.begin);
         let term = attempt.begin.term;
         if self.leader_of(term).is_none() {
@@ -171,7 +188,7 @@ impl Cluster {
         }
         let begin = attempt.begin.index;
         let told = self.propose_part(&Restoration::Abort { begin }, Some(term))?;
-        Ok(told.is_none().then_some(attempt))
+        Ok((told == Proposed::Refused).then_some(attempt))
     }
 
     /// Who leads this term, and is up.
@@ -184,21 +201,16 @@ impl Cluster {
         self.nodes.keys().copied().find(leads)
     }
 
-    /// Where it stands in the log, if the leader took it.
-    fn propose_part(
-        &mut self,
-        part: &Restoration,
-        term: Option<Term>,
-    ) -> Result<Option<LogId>, Broken> {
+    fn propose_part(&mut self, part: &Restoration, term: Option<Term>) -> Result<Proposed, Broken> {
         let leader = match term {
             Some(term) => self.leader_of(term),
             None => self.any_leader(),
         };
         let Some(leader) = leader.filter(|id| self.is_up(*id)) else {
-            return Ok(None);
+            return Ok(Proposed::Refused);
         };
         let Some(before) = self.end_of_log(leader) else {
-            return Ok(None);
+            return Ok(Proposed::Refused);
         };
         self.tell(Some(leader), Mark::Fault, || format!("is asked: {part:?}"));
         let conditions = Conditions {
@@ -207,8 +219,14 @@ impl Cluster {
         };
         let sealed = Sealed::new(Payload::restoration(part));
         self.step(leader, Event::ProposedUnder(conditions, vec![sealed]))?;
-        let after = self.end_of_log(leader);
-        Ok(after.filter(|after| after.index == before.index.next()))
+        Ok(match self.end_of_log(leader) {
+            // More may have been appended in the same step.
+            Some(after) if after.index > before.index => {
+                Proposed::Taken(LogId::new(before.term, before.index.next()))
+            }
+            Some(_) => Proposed::Refused,
+            None => Proposed::Unknown,
+        })
     }
 
     fn end_of_log(&self, id: NodeId) -> Option<LogId> {
