@@ -164,15 +164,15 @@ mod tests {
             self.gathering.take(&entry)
         }
 
-        fn part(&mut self, term: u64, part: Restoration) -> Gathered {
-            self.put(term, Payload::restoration(&part))
+        fn part(&mut self, term: u64, part: &Restoration) -> Gathered {
+            self.put(term, Payload::restoration(part))
         }
 
         /// Begins to restore `text` in term one.
         fn begin(&mut self, text: &str) -> LogIndex {
             let begun = self.part(
                 1,
-                Restoration::Begin {
+                &Restoration::Begin {
                     size: text.len() as u64,
                     checksum: crc32c::crc32c(text.as_bytes()),
                 },
@@ -185,7 +185,7 @@ mod tests {
             let data = Bytes::from_static(data.as_bytes());
             self.part(
                 1,
-                Restoration::Chunk {
+                &Restoration::Chunk {
                     begin,
                     offset,
                     data,
@@ -195,7 +195,7 @@ mod tests {
 
         fn end(&mut self, term: u64, begin: LogIndex) -> Gathered {
             let time = ClusterTime::ZERO;
-            self.part(term, Restoration::End { begin, time })
+            self.part(term, &Restoration::End { begin, time })
         }
     }
 
@@ -261,12 +261,12 @@ mod tests {
         assert!(is_void(&log.chunk(first, 0, "one")));
         assert_eq!(log.chunk(second, 0, "two"), Gathered::Part);
         assert_eq!(
-            log.part(1, Restoration::Abort { begin: first }),
+            log.part(1, &Restoration::Abort { begin: first }),
             Gathered::Part
         );
         assert!(log.gathering.is_open(), "that was over already");
         assert_eq!(
-            log.part(1, Restoration::Abort { begin: second }),
+            log.part(1, &Restoration::Abort { begin: second }),
             Gathered::Part
         );
         assert!(!log.gathering.is_open());

@@ -14,7 +14,7 @@ use super::cluster::{Cluster, Happening};
 use super::machine::Machine;
 use super::situation::Situation;
 use super::story::Mark;
-use crate::consensus::{Backup, Conditions, Event, RoleName};
+use crate::consensus::{Backup, Conditions, Event, Raft, RoleName};
 use crate::entry::{Entry, Payload, Sealed};
 use crate::id::{LogId, NodeId, Term};
 use crate::restoration::Restoration;
@@ -195,7 +195,7 @@ impl Cluster {
     fn leader_of(&self, term: Term) -> Option<NodeId> {
         let leads = |id: &NodeId| {
             let raft = self.nodes.get(id).and_then(|node| node.raft.as_ref());
-            raft.map(|raft| raft.standing())
+            raft.map(Raft::standing)
                 .is_some_and(|now| now.role == RoleName::Leader && now.term == term)
         };
         self.nodes.keys().copied().find(leads)
