@@ -11,6 +11,7 @@ use raft_core::id::{
 };
 use raft_core::membership::Membership;
 use raft_core::message::{Body, ForwardId, Message, ReadId, Rejection, Round};
+use raft_core::restoration::Restoration;
 use raft_core::time::ClusterTime;
 use raft_core::wire::{
     FRAME_HEADER_BYTES, Frame, FrameError, FrameLimits, HANDSHAKE_LIMITS, Hello, Lane, OutBuffer,

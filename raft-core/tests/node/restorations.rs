@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use raft_core::config::Config;
 use raft_core::consensus::To;
-use raft_core::node::{Node, NodeEvent, Outcome, RestoreError, Restored, SnapshotError};
+use raft_core::id::LogIndex;
+use raft_core::node::{Node, NodeEvent, Outcome, ReadMode, RestoreError, Restored, SnapshotError};
 use raft_core::snapshot::SnapshotMeta;
 use raft_core::time::ClusterTime;
 use tokio::sync::mpsc;
@@ -275,6 +276,13 @@ async fn a_member_that_was_cut_off_gets_the_backup_as_a_snapshot() {
     }
 }
 
+/// Waits until the node has applied through `index`. While its machine's thread works, time flies, so
+/// the wait for it may be too long for one barrier.
+async fn sees(node: &Node, index: LogIndex) {
+    let reads = async { while node.read_barrier(ReadMode::AtLeast(index)).await.is_err() {} };
+    soon(reads).await;
+}
+
 /// It has applied commands between begin and end for good, so it is not given them again.
 #[tokio::test(start_paused = true)]
 async fn a_machine_on_disk_goes_on_in_the_middle() {
@@ -288,8 +296,7 @@ async fn a_machine_on_disk_goes_on_in_the_middle() {
     let node = node.unwrap();
     let halted = Halted::begin(cluster.node(leader), &meta, &bytes, 3).await;
     let applied = soon(cluster.node(leader).propose("line 0")).await.unwrap();
-    let seen = raft_core::node::ReadMode::AtLeast(applied.id.index);
-    soon(node.read_barrier(seen)).await.unwrap();
+    sees(&node, applied.id.index).await;
     ledger.sync();
     soon(node.shutdown()).await.unwrap();
     let ledger = ledger.restarted();
@@ -297,8 +304,7 @@ async fn a_machine_on_disk_goes_on_in_the_middle() {
     let node = cluster.builder(follower, ledger.clone()).start().await;
     let node = node.unwrap();
     let restored = halted.end().await.unwrap();
-    let seen = raft_core::node::ReadMode::AtLeast(restored.id.index);
-    soon(node.read_barrier(seen)).await.unwrap();
+    sees(&node, restored.id.index).await;
     assert_eq!(ledger.lines(), lines(100..120));
     assert_eq!(ledger.restored(), [restored.id]);
     // What it keeps by itself is the backup now.
@@ -309,8 +315,7 @@ async fn a_machine_on_disk_goes_on_in_the_middle() {
     let applied = soon(cluster.node(leader).propose("line 120"))
         .await
         .unwrap();
-    let seen = raft_core::node::ReadMode::AtLeast(applied.id.index);
-    soon(node.unwrap().read_barrier(seen)).await.unwrap();
+    sees(&node.unwrap(), applied.id.index).await;
     assert_eq!(ledger.lines(), lines(100..121));
     assert_eq!(ledger.restored(), []);
 }
@@ -548,12 +553,15 @@ async fn a_deadline_ends_a_restoration_that_cannot_go_on() {
     let leader = cluster.leader().await;
     cluster.write(leader, 0..3).await;
     cluster.network.isolate(leader);
-    let data = Cursor::new(bytes.clone());
+    let (node, data) = (cluster.node(leader).clone(), Cursor::new(bytes.clone()));
+    let last = node.status().await.unwrap().raft.last;
     let soon_enough = Duration::from_millis(100);
-    let restoring = cluster
-        .node(leader)
-        .restore_within(meta.clone(), data, soon_enough);
-    let error = soon(restoring).await.unwrap_err();
+    let restoring = tokio::spawn(async move { node.restore_within(meta, data, soon_enough).await });
+    // Time stands still while somebody asks.
+    while cluster.node(leader).status().await.unwrap().raft.last == last {
+        tokio::task::yield_now().await;
+    }
+    let error = soon(restoring).await.unwrap().unwrap_err();
     assert!(
         matches!(error, RestoreError::TimedOut { end: None }),
         "{error}"
