@@ -107,14 +107,9 @@ pub(super) fn recover(
         kept,
     };
     scan.read_all(reader.as_mut(), &bounds)?;
-    let Scan {
-        recovery,
-        position,
-        gathering,
-        ..
-    } = scan;
-    let applied = position.last.id.index;
-    let begin = (position, gathering);
+    let recovery = scan.recovery;
+    let applied = scan.position.last.id.index;
+    let begin = (scan.position, scan.gathering);
     let mut applier = Applier::new(machine, begin, Arc::clone(&snapshots), log.reader()?);
     match &base {
         Some(base) if kept.is_none_or(|id| id.index < base.id().index) => {

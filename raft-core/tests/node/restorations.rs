@@ -46,11 +46,9 @@ async fn backup_with(numbers: std::ops::Range<usize>) -> (SnapshotMeta, Vec<u8>)
     backup_of(cluster.node(1)).await
 }
 
-type Outcomes = JoinHandle<Result<Restored, RestoreError>>;
-
 /// A restoration that stands still at byte `stop` until it is let go.
 struct Halted {
-    outcome: Outcomes,
+    outcome: JoinHandle<Result<Restored, RestoreError>>,
     go_on: threads::Sender<io::Result<()>>,
 }
 
@@ -320,19 +318,15 @@ async fn a_machine_on_disk_goes_on_in_the_middle() {
     assert_eq!(ledger.restored(), []);
 }
 
-struct Broken;
+/// Fails, or panics.
+struct Broken {
+    panics: bool,
+}
 
 impl Read for Broken {
     fn read(&mut self, _: &mut [u8]) -> io::Result<usize> {
+        assert!(!self.panics, "told to panic");
         Err(io::Error::other("no tape in the drive"))
-    }
-}
-
-struct Panicking;
-
-impl Read for Panicking {
-    fn read(&mut self, _: &mut [u8]) -> io::Result<usize> {
-        panic!("told to panic")
     }
 }
 
@@ -350,8 +344,8 @@ async fn a_backup_that_is_not_what_it_should_be_changes_nothing() {
         Box::new(Cursor::new(bytes[1..].to_vec())),
         Box::new(Cursor::new(Vec::new())),
         Box::new(Cursor::new(long)),
-        Box::new(Cursor::new(bytes[..40].to_vec()).chain(Broken)),
-        Box::new(Cursor::new(bytes[..40].to_vec()).chain(Panicking)),
+        Box::new(Cursor::new(bytes[..40].to_vec()).chain(Broken { panics: false })),
+        Box::new(Cursor::new(bytes[..40].to_vec()).chain(Broken { panics: true })),
     ];
     for data in wrong {
         let error = soon(cluster.node(leader).restore(meta.clone(), data)).await;
