@@ -10,7 +10,7 @@
 //! | field | bytes | meaning |
 //! |---|---|---|
 //! | v | 1 | format version, [`RECORD_VERSION`] |
-//! | k | 1 | kind: 0 blank, 1 command, 2 membership |
+//! | k | 1 | kind: 0 blank, 1 command, 2 membership, 3 restoration |
 //! | zero | 2 | must be zero |
 //! | length | 4 | payload bytes |
 //! | index, term | 8 + 8 | the [`LogId`] |
@@ -31,6 +31,7 @@ use bytes::{Buf, Bytes};
 use crate::codec::{self, CodecError};
 use crate::id::{ChainLink, LogId, LogIndex, Term};
 use crate::membership::Membership;
+use crate::restoration::Restoration;
 use crate::time::ClusterTime;
 
 /// The size of a record's header.
@@ -49,6 +50,7 @@ const CHECK_AT: usize = PAYLOAD_CHECK_AT + 4;
 const KIND_BLANK: u8 = 0;
 const KIND_COMMAND: u8 = 1;
 const KIND_MEMBERSHIP: u8 = 2;
+const KIND_RESTORATION: u8 = 3;
 
 /// One entry of the log. Cloning shares the payload.
 #[derive(Clone, PartialEq, Eq)]
@@ -73,6 +75,13 @@ pub enum Payload {
     Membership {
         /// The decoded membership.
         membership: Arc<Membership>,
+        /// Its bytes, as the leader encoded them.
+        encoded: Bytes,
+    },
+    /// A part of a backup that is to replace the state of the group.
+    Restoration {
+        /// The decoded part. A chunk's data share the memory of `encoded`.
+        part: Restoration,
         /// Its bytes, as the leader encoded them.
         encoded: Bytes,
     },
@@ -135,6 +144,12 @@ pub enum RecordError {
         /// What is wrong with it.
         source: CodecError,
     },
+    /// The payload is intact, and no part of a restoration.
+    #[error("entry {id} holds no part of a restoration that this build knows")]
+    Restoration {
+        /// Which entry.
+        id: LogId,
+    },
 }
 
 impl Payload {
@@ -150,12 +165,21 @@ impl Payload {
         })
     }
 
+    /// A part of a restoration with its encoding.
+    pub fn restoration(part: &Restoration) -> Self {
+        let encoded = part.encode();
+        // What was encoded can be decoded; so the bytes are there once.
+        let shared = Restoration::decode(&encoded);
+        let part = shared.unwrap_or_else(|| part.clone());
+        Self::Restoration { part, encoded }
+    }
+
     /// The bytes that travel and are stored.
     pub fn bytes(&self) -> &[u8] {
         match self {
             Self::Blank => &[],
             Self::Command(bytes) => bytes,
-            Self::Membership { encoded, .. } => encoded,
+            Self::Membership { encoded, .. } | Self::Restoration { encoded, .. } => encoded,
         }
     }
 
@@ -164,7 +188,7 @@ impl Payload {
         match self {
             Self::Blank => Bytes::new(),
             Self::Command(bytes) => bytes.clone(),
-            Self::Membership { encoded, .. } => encoded.clone(),
+            Self::Membership { encoded, .. } | Self::Restoration { encoded, .. } => encoded.clone(),
         }
     }
 
@@ -173,6 +197,7 @@ impl Payload {
             Self::Blank => KIND_BLANK,
             Self::Command(_) => KIND_COMMAND,
             Self::Membership { .. } => KIND_MEMBERSHIP,
+            Self::Restoration { .. } => KIND_RESTORATION,
         }
     }
 }
@@ -201,6 +226,20 @@ impl Sealed {
         match sealed.payload_check == check {
             true => Ok(sealed),
             false => Err(sealed.payload_check),
+        }
+    }
+
+    /// The entry's time must not be before this one.
+    pub fn not_before(&self) -> Option<ClusterTime> {
+        match &self.payload {
+            Payload::Restoration {
+                part: Restoration::End { time, .. },
+                ..
+            } => Some(*time),
+            Payload::Restoration { .. }
+            | Payload::Blank
+            | Payload::Command(_)
+            | Payload::Membership { .. } => None,
         }
     }
 
@@ -437,6 +476,7 @@ impl fmt::Debug for Entry {
             Payload::Blank => write!(f, "{} blank", self.id),
             Payload::Command(bytes) => write!(f, "{} command of {} bytes", self.id, bytes.len()),
             Payload::Membership { membership, .. } => write!(f, "{} {membership}", self.id),
+            Payload::Restoration { part, .. } => write!(f, "{} {part:?}", self.id),
         }
     }
 }
@@ -464,7 +504,7 @@ impl Fields {
         }
         let [version, kind, zero @ ..]: [u8; 4] = array_at(header, 0);
         let id = LogId::new(Term::new(u64_at(TERM_AT)), LogIndex::new(u64_at(INDEX_AT)));
-        if version != RECORD_VERSION || kind > KIND_MEMBERSHIP || zero != [0; 2] {
+        if version != RECORD_VERSION || kind > KIND_RESTORATION || zero != [0; 2] {
             return Err(RecordError::Unknown { id, version, kind });
         }
         Ok(Self {
@@ -491,6 +531,14 @@ impl Fields {
                     })?;
                 Ok(Payload::Membership {
                     membership: Arc::new(membership),
+                    encoded: payload,
+                })
+            }
+            KIND_RESTORATION => {
+                let part = Restoration::decode(&payload);
+                let part = part.ok_or(RecordError::Restoration { id: self.id })?;
+                Ok(Payload::Restoration {
+                    part,
                     encoded: payload,
                 })
             }

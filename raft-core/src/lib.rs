@@ -50,6 +50,7 @@ pub mod message;
 pub mod migrate;
 pub mod node;
 pub mod recover;
+pub mod restoration;
 pub mod sessions;
 #[cfg(feature = "sim")]
 pub mod sim;

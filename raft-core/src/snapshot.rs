@@ -34,7 +34,7 @@ pub struct SnapshotMeta {
 }
 
 /// How much of a snapshot's bytes is there, counted from the first.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Kept {
     /// So many bytes.
     pub size: u64,

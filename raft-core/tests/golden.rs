@@ -16,6 +16,7 @@ use raft_core::id::{
 };
 use raft_core::membership::Membership;
 use raft_core::message::{Body, ForwardId, Message, ReadId, Rejection, Round};
+use raft_core::restoration::Restoration;
 use raft_core::snapshot::{Kept, SnapshotHeader, SnapshotMeta};
 use raft_core::time::ClusterTime;
 use raft_core::wire::{
@@ -66,6 +67,34 @@ fn entries() -> Vec<Entry> {
         entry
     };
     payloads.into_iter().enumerate().map(place).collect()
+}
+
+fn restorations() -> Vec<Entry> {
+    let begin = LogIndex::new(1);
+    let parts = [
+        Restoration::Begin {
+            size: 6,
+            checksum: crc32c::crc32c(b"backup"),
+        },
+        Restoration::Chunk {
+            begin,
+            offset: 0,
+            data: Bytes::from_static(b"backup"),
+        },
+        Restoration::End {
+            begin,
+            time: ClusterTime::from_micros(9_000),
+        },
+        Restoration::Abort { begin },
+    ];
+    let mut previous = ChainLink::ORIGIN;
+    let place = |part: &Restoration| {
+        let sealed = Sealed::new(Payload::restoration(part));
+        let entry = Entry::new(previous, Term::new(2), ClusterTime::from_micros(1), sealed);
+        previous = entry.link();
+        entry
+    };
+    parts.iter().map(place).collect()
 }
 
 fn bodies() -> Vec<Body> {
@@ -189,13 +218,19 @@ fn bytes_of(fill: impl FnOnce(&mut OutBuffer)) -> Vec<u8> {
 
 #[test]
 fn entry_records_keep_their_format() {
-    let cases = entries().into_iter().map(|entry| {
-        let mut bytes = Vec::new();
-        entry.encode_into(&mut bytes);
-        assert_eq!(Entry::decode(&bytes.clone().into()).unwrap(), entry);
-        (format!("{entry:?}"), bytes)
-    });
-    compare("entries.hex", &cases.collect());
+    let files = [
+        ("entries.hex", entries()),
+        ("restorations.hex", restorations()),
+    ];
+    for (file, entries) in files {
+        let cases = entries.into_iter().map(|entry| {
+            let mut bytes = Vec::new();
+            entry.encode_into(&mut bytes);
+            assert_eq!(Entry::decode(&bytes.clone().into()).unwrap(), entry);
+            (format!("{entry:?}"), bytes)
+        });
+        compare(file, &cases.collect());
+    }
 }
 
 #[test]

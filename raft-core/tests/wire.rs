@@ -11,6 +11,7 @@ use raft_core::id::{
 };
 use raft_core::membership::Membership;
 use raft_core::message::{Body, ForwardId, Message, ReadId, Rejection, Round};
+use raft_core::restoration::Restoration;
 use raft_core::time::ClusterTime;
 use raft_core::wire::{
     FRAME_HEADER_BYTES, Frame, FrameError, FrameLimits, HANDSHAKE_LIMITS, Hello, Lane, OutBuffer,
@@ -48,6 +49,23 @@ fn payload() -> impl Strategy<Value = Payload> {
         (4_090_usize..9_000).prop_map(|n| Payload::Command(vec![7; n].into())),
         prop::collection::btree_map(any::<u64>(), "[a-z]{1,9}:[0-9]{1,4}", 1..4)
             .prop_map(|v| Payload::membership(Membership::of_voters(v).unwrap()).unwrap()),
+        restoration().prop_map(|part| Payload::restoration(&part)),
+    ]
+}
+
+fn restoration() -> impl Strategy<Value = Restoration> {
+    let data = prop::collection::vec(any::<u8>(), 0..200);
+    let time = any::<u64>().prop_map(ClusterTime::from_micros);
+    prop_oneof![
+        (any::<u64>(), any::<u32>())
+            .prop_map(|(size, checksum)| Restoration::Begin { size, checksum }),
+        (index(), any::<u64>(), data).prop_map(|(begin, offset, data)| Restoration::Chunk {
+            begin,
+            offset,
+            data: data.into(),
+        }),
+        (index(), time).prop_map(|(begin, time)| Restoration::End { begin, time }),
+        index().prop_map(|begin| Restoration::Abort { begin }),
     ]
 }
 

@@ -3,6 +3,7 @@
 
 use super::mutant::{Mutant, mutant};
 use std::collections::{BTreeMap, VecDeque};
+use std::time::Duration;
 
 use super::effect::{Effect, Effects, Nonsense, Refusal};
 use super::event::IndexRange;
@@ -154,6 +155,9 @@ impl Leader {
     ) {
         if commands.is_empty() {
             return;
+        }
+        for time in commands.iter().filter_map(Sealed::not_before) {
+            self.move_time_on(shared, time);
         }
         let time = self.cluster_time(shared);
         let mut last = shared.log.last();
@@ -548,6 +552,14 @@ impl Leader {
     pub(super) fn cluster_time(&self, shared: &Shared) -> ClusterTime {
         let now = self.time_at_election.plus(shared.now.since(self.elected));
         now.max(shared.log.last_time())
+    }
+
+    /// A state of a later time takes the place of the group's: its time goes on from there, or
+    /// time would stand still for as long as the two are apart.
+    fn move_time_on(&mut self, shared: &Shared, to: ClusterTime) {
+        let own = self.time_at_election.plus(shared.now.since(self.elected));
+        let behind = to.as_micros().saturating_sub(own.as_micros());
+        self.time_at_election = self.time_at_election.plus(Duration::from_micros(behind));
     }
 
     /// Bytes of proposals that are not applied yet.

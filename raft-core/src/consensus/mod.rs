@@ -11,6 +11,7 @@ mod election;
 mod event;
 mod follower;
 mod forward;
+mod gathering;
 mod incarnations;
 mod invariants;
 mod leader;
@@ -43,6 +44,7 @@ pub use effect::{
     Write,
 };
 pub use event::{Conditions, Event, IndexRange, Reader, Sequence};
+pub use gathering::{Backup, Gathered, Gathering};
 pub use recovery::{Recovery, RecoveryError};
 pub use status::{PeerStatus, RaftStatus};
 pub use transfer::To;

@@ -180,6 +180,9 @@ mutants! {
     ForwardTakenTwice = 400, "a leader appends a forwarded proposal each time that it arrives";
     ForwardAnswersSwapped = 400, "an answer to one forwarded proposal is taken for another";
     ForwardAnswerOfAnyTerm = 400, "a forwarded proposal is answered by another entry at its index";
+    SnapshotInRestoration = 400, "a snapshot is taken between the begin and the end of a restoration";
+    RestorationOutlivesTerm = 400, "a restoration goes on under another leader";
+    RestorationUnverified = 50, "a restoration ends whatever pieces of it are there";
 }
 
 #[cfg(feature = "mutants")]

@@ -98,6 +98,19 @@ pub(crate) struct Brief {
 }
 
 impl Raft {
+    /// Whether leadership is being handed over: no proposal is taken meanwhile.
+    pub fn is_transferring(&self) -> bool {
+        self.shared.transfer.is_some()
+    }
+
+    /// On a leader: bytes of proposals that are not applied yet.
+    pub fn unapplied_bytes(&self) -> usize {
+        match &self.role {
+            Role::Leader(leader) => leader.unapplied_bytes(),
+            Role::Follower(_) | Role::PreCandidate(_) | Role::Candidate(_) => 0,
+        }
+    }
+
     /// What the core knows.
     pub fn status(&self) -> RaftStatus {
         let shared = &self.shared;
@@ -138,7 +151,7 @@ impl Raft {
             dropped: shared.dropped,
             reads_waiting: shared.reads.waiting(),
             cached_bytes: shared.log.cached_bytes(),
-            unapplied_bytes: leader.map_or(0, |leader| leader.unapplied_bytes()),
+            unapplied_bytes: self.unapplied_bytes(),
             peers: peers.collect(),
         }
     }

@@ -7,6 +7,7 @@
 //! | [`divergences`] | where we leave the thesis, and why |
 //! | [`rules`] | rules learnt from other systems, and the test that holds each |
 //! | [`model`] | what the model check searches, and what it does not |
+//! | [`snapshots`] | taking, sending and keeping snapshots; backups, and how to restore them |
 //! | [`stories`] | how to read and write a scenario |
 //! | [`your_own_backend`] | how to write a store and a transport, and how to prove them |
 //! | `simulate_your_own_machine` | the simulator on a state machine of yours (feature `sim`) |
@@ -24,6 +25,9 @@ pub mod model {}
 
 #[doc = include_str!("rules.md")]
 pub mod rules {}
+
+#[doc = include_str!("snapshots.md")]
+pub mod snapshots {}
 
 #[doc = include_str!("stories.md")]
 pub mod stories {}

@@ -11,19 +11,28 @@ use tokio::sync::mpsc;
 use super::completion::Completion;
 use super::error::StopReason;
 use super::recover::open;
+use super::replacing::Replaced;
+use crate::consensus::{Gathered, Gathering};
 use crate::entry::{Entry, Payload};
 use crate::id::{ChainLink, LogId};
 use crate::membership::Membership;
 use crate::snapshot::{SnapshotHeader, SnapshotMeta};
 use crate::state_machine::{Committed, SnapshotView, StateMachine, StateMachineError};
-use crate::store::SnapshotStore;
+use crate::store::{LogReader, SnapshotStore};
 use crate::time::ClusterTime;
 
 /// The state machine with its place in the log.
 pub(super) struct Applier {
     machine: Box<dyn StateMachine>,
-    position: Position,
-    snapshots: Arc<dyn SnapshotStore>,
+    pub(super) position: Position,
+    pub(super) snapshots: Arc<dyn SnapshotStore>,
+    /// Where the pieces of a backup lie.
+    pub(super) log: Box<dyn LogReader>,
+    gathering: Gathering,
+    /// A snapshot was asked for within a restoration: it is taken at the end.
+    pub(super) is_delayed: bool,
+    /// The log lost a backup to a later state: nothing is applied before that is there.
+    pub(super) is_overtaken: bool,
     /// Commands that the next call of the machine takes.
     batch: Vec<Committed>,
     /// The machine has kept everything through this command by itself, and the log that had it is
@@ -45,6 +54,8 @@ pub(super) struct Position {
 #[derive(Debug)]
 pub(super) enum Job {
     Apply(Vec<Entry>),
+    /// As `Apply`, of an entry that may end a restoration.
+    End(Entry),
     Restore(SnapshotMeta),
     TakeSnapshot,
 }
@@ -60,6 +71,15 @@ pub(super) struct Progress {
     pub(super) responses: Vec<(LogId, Bytes)>,
     /// Views to be written out; `None` where nothing was applied yet.
     pub(super) frozen: Vec<Option<Frozen>>,
+    /// Backups that have become the state.
+    pub(super) replaced: Vec<Replaced>,
+}
+
+impl Job {
+    /// Whether it may block, whatever the machine.
+    pub(super) fn may_block(&self) -> bool {
+        matches!(self, Self::Restore(_) | Self::End(_))
+    }
 }
 
 /// A snapshot that is yet to be written.
@@ -84,7 +104,7 @@ impl Position {
         }
     }
 
-    fn header(&self) -> Option<SnapshotHeader> {
+    pub(super) fn header(&self) -> Option<SnapshotHeader> {
         let (membership_at, membership) = self.membership.clone()?;
         Some(SnapshotHeader {
             last: self.last,
@@ -96,15 +116,21 @@ impl Position {
 }
 
 impl Applier {
+    /// `gathering` has seen what lies between the machine's last snapshot and `position`.
     pub(super) fn new(
         machine: Box<dyn StateMachine>,
-        position: Position,
+        (position, gathering): (Position, Gathering),
         snapshots: Arc<dyn SnapshotStore>,
+        log: Box<dyn LogReader>,
     ) -> Self {
         Self {
             machine,
             position,
             snapshots,
+            log,
+            gathering,
+            is_delayed: false,
+            is_overtaken: false,
             batch: Vec::new(),
             kept: None,
         }
@@ -129,14 +155,16 @@ impl Applier {
         for job in jobs {
             match job {
                 Job::Apply(entries) => self.take(&entries, &mut progress)?,
+                Job::End(entry) => self.take(&[entry], &mut progress)?,
                 Job::Restore(meta) => {
                     self.flush(&mut progress)?;
                     progress.through = Some(self.restore(&meta)?);
                     progress.restored += 1;
+                    self.freeze_delayed(&mut progress)?;
                 }
                 Job::TakeSnapshot => {
-                    self.flush(&mut progress)?;
-                    progress.frozen.push(self.freeze()?);
+                    self.is_delayed = true;
+                    self.freeze_delayed(&mut progress)?;
                 }
             }
         }
@@ -158,6 +186,9 @@ impl Applier {
         })?;
         self.kept = None;
         self.position = Position::after(&meta.header);
+        // No snapshot ends within a restoration.
+        self.gathering = Gathering::default();
+        self.is_overtaken = false;
         self.tell_membership()?;
         Ok(meta.id())
     }
@@ -175,20 +206,53 @@ impl Applier {
 
     fn take(&mut self, entries: &[Entry], progress: &mut Progress) -> Result<(), StopReason> {
         for entry in entries {
-            self.position.advance(entry);
-            progress.through = Some(entry.id());
-            match entry.payload() {
-                Payload::Blank => {}
-                Payload::Command(_) if self.has_kept(entry)? => {}
-                Payload::Command(command) => self.batch.push(Committed {
-                    id: entry.id(),
-                    time: entry.time(),
-                    command: command.clone(),
-                }),
-                Payload::Membership { .. } => {
+            if self.is_overtaken {
+                return Ok(());
+            }
+            match self.gathering.take(entry) {
+                Gathered::Other => self.take_one(entry, progress)?,
+                Gathered::Part => self.pass(entry, "", progress)?,
+                Gathered::Void(reason) => self.pass(entry, reason, progress)?,
+                Gathered::Whole(_) if self.has_kept(entry)? => self.pass(entry, "", progress)?,
+                Gathered::Whole(backup) => {
                     self.flush(progress)?;
-                    self.tell_membership()?;
+                    self.replace(entry, &backup, progress)?;
                 }
+            }
+            self.freeze_delayed(progress)?;
+        }
+        Ok(())
+    }
+
+    /// A part of a restoration changes nothing yet. Whoever proposed it hears if it is in vain.
+    fn pass(
+        &mut self,
+        entry: &Entry,
+        response: &'static str,
+        progress: &mut Progress,
+    ) -> Result<(), StopReason> {
+        self.flush(progress)?;
+        self.position.advance(entry);
+        progress.through = Some(entry.id());
+        let response = Bytes::from_static(response.as_bytes());
+        progress.responses.push((entry.id(), response));
+        Ok(())
+    }
+
+    fn take_one(&mut self, entry: &Entry, progress: &mut Progress) -> Result<(), StopReason> {
+        self.position.advance(entry);
+        progress.through = Some(entry.id());
+        match entry.payload() {
+            Payload::Blank | Payload::Restoration { .. } => {}
+            Payload::Command(_) if self.has_kept(entry)? => {}
+            Payload::Command(command) => self.batch.push(Committed {
+                id: entry.id(),
+                time: entry.time(),
+                command: command.clone(),
+            }),
+            Payload::Membership { .. } => {
+                self.flush(progress)?;
+                self.tell_membership()?;
             }
         }
         Ok(())
@@ -224,6 +288,16 @@ impl Applier {
         let ids = batch.drain(..).map(|committed| committed.id);
         progress.responses.extend(ids.zip(responses));
         self.batch = batch;
+        Ok(())
+    }
+
+    /// Takes the snapshot that was asked for, unless it would end within a restoration.
+    fn freeze_delayed(&mut self, progress: &mut Progress) -> Result<(), StopReason> {
+        if self.is_delayed && !self.is_overtaken && !self.gathering.is_open() {
+            self.is_delayed = false;
+            self.flush(progress)?;
+            progress.frozen.push(self.freeze()?);
+        }
         Ok(())
     }
 
@@ -289,7 +363,7 @@ pub(super) fn panic_message(panic: &(dyn Any + Send)) -> String {
     }
 }
 
-fn failed(error: StateMachineError) -> StopReason {
+pub(super) fn failed(error: StateMachineError) -> StopReason {
     StopReason::StateMachine(Arc::new(error))
 }
 
@@ -376,9 +450,12 @@ mod tests {
 
     fn applier() -> (Applier, Recorder, Arc<dyn SnapshotStore>) {
         let recorder = Recorder::default();
-        let snapshots = MemoryStores::new().open().snapshots;
+        let stores = MemoryStores::new().open();
+        let snapshots = stores.snapshots;
         let machine = Box::new(recorder.clone());
-        let applier = Applier::new(machine, Position::default(), Arc::clone(&snapshots));
+        let begin = (Position::default(), Gathering::default());
+        let log = stores.log.reader().unwrap();
+        let applier = Applier::new(machine, begin, Arc::clone(&snapshots), log);
         (applier, recorder, snapshots)
     }
 

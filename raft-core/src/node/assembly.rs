@@ -24,6 +24,7 @@ use super::log_writer::{self, LogWriter};
 use super::peers::Peers;
 use super::recover::Recovered;
 use super::request::{ProposalGate, Request};
+use super::restoring::{Restoring, piece_bytes};
 use super::snapshots::{self, SnapshotJob, SnapshotWorker};
 use super::snapshotting::Snapshotting;
 use super::status::Counters;
@@ -105,6 +106,8 @@ impl Assembly {
             gate: Arc::new(ProposalGate::new(config.unapplied_bytes_max)),
             requests: requests_sender,
             entry_bytes_max: config.entry_bytes_max,
+            piece_bytes: piece_bytes(&config),
+            restoring: Restoring::new(&config),
             snapshots: Arc::clone(&recovered.snapshots),
             patience: FORWARD_PATIENCE * config.election_timeout,
             stopping: Arc::clone(stopping),
@@ -133,6 +136,8 @@ struct Outside {
     gate: Arc<ProposalGate>,
     requests: mpsc::UnboundedSender<Request>,
     entry_bytes_max: usize,
+    piece_bytes: usize,
+    restoring: Restoring,
     snapshots: Arc<dyn SnapshotStore>,
     patience: Duration,
     stopping: Arc<AtomicBool>,
@@ -160,6 +165,8 @@ impl Outside {
             address: self.transport.local_address(),
             clock: self.clock.clone(),
             entry_bytes_max: self.entry_bytes_max,
+            piece_bytes: self.piece_bytes,
+            restores: AtomicBool::new(false),
             snapshots: Arc::clone(&self.snapshots),
             gate: Arc::clone(&self.gate),
             requests: self.requests,
@@ -181,6 +188,7 @@ impl Outside {
             gate: self.gate,
             waiting: Waiting::default(),
             forwarding: Forwarding::new(self.patience, status.applied),
+            restoring: self.restoring,
             log: hands.log,
             removals: 0,
             reader: hands.reader,

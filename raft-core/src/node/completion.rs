@@ -5,7 +5,7 @@ use super::error::StopReason;
 use super::log_writer::Persisted;
 use crate::consensus::Reader;
 use crate::entry::Entry;
-use crate::id::{LogId, LogIndex, NodeId, Term};
+use crate::id::{LogIndex, NodeId, Term};
 use crate::snapshot::SnapshotMeta;
 use crate::store::StoreError;
 
@@ -31,7 +31,7 @@ pub(super) enum Completion {
     /// The apply thread has done everything it was given so far.
     Applied(Progress),
     /// The snapshot thread gives back a machine that lives on the event loop.
-    Restored(Box<Applier>, LogId),
+    Performed(Box<Applier>, Progress),
     /// A snapshot of our own is durable, or could not be written.
     SnapshotWritten(Result<SnapshotMeta, String>),
     /// A snapshot to be sent cannot be read here, or is not there.

@@ -128,6 +128,59 @@ pub enum ProposeError {
     },
 }
 
+/// Why a backup did not become the state, as far as is known. See [`RestoreError::outcome`].
+#[derive(Clone, Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum RestoreError {
+    /// Another node leads, or none does. Restore there, or again later.
+    #[error("this node does not lead{}", hint(.leader))]
+    NotLeader {
+        /// Who may.
+        leader: Option<NodeId>,
+    },
+    /// Leadership is being handed over. Restore at the new leader, or here if it stays.
+    #[error("leadership is being handed over to node {to}")]
+    Transferring {
+        /// Who is to lead.
+        to: NodeId,
+    },
+    /// One backup at a time.
+    #[error("this node restores another backup at the moment: wait until that has ended")]
+    InProgress,
+    /// The backup cannot be read, or is not what its description says.
+    #[error("the backup cannot be used: {0}")]
+    Data(String),
+    /// Leadership was lost.
+    #[error("leadership was lost before the backup {}", ended(.end))]
+    LeadershipLost {
+        /// The entry that ends the restoration, if it was appended: it may still commit.
+        end: Option<LogId>,
+    },
+    /// The deadline passed.
+    #[error("the deadline passed before the backup {}", ended(.end))]
+    TimedOut {
+        /// The entry that ends the restoration, if it was appended: it may still commit.
+        end: Option<LogId>,
+    },
+    /// The log does not hold all of the backup, in order, in one term.
+    #[error("the backup did not get into the log as a whole: {0}")]
+    Void(String),
+    /// The caller has gone away.
+    #[error("the caller waits no more")]
+    GivenUp,
+    /// The log takes no such entries.
+    #[error("the log does not take the backup: {0}")]
+    Refused(ProposeError),
+    /// The node has stopped, or did so meanwhile.
+    #[error("{reason}")]
+    Stopped {
+        /// Why.
+        reason: StopReason,
+        /// Whether the entry that ends the restoration may have been appended.
+        outcome: Outcome,
+    },
+}
+
 /// Why a read barrier was not reached. Nothing was changed, so every read may be tried again.
 #[derive(Clone, Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -371,6 +424,27 @@ impl ProposeError {
     }
 }
 
+impl RestoreError {
+    /// Whether the backup may have become the state, or may later.
+    pub fn outcome(&self) -> Outcome {
+        match self {
+            Self::LeadershipLost { end: Some(_) } | Self::TimedOut { end: Some(_) } => {
+                Outcome::Unknown
+            }
+            Self::Stopped { outcome, .. } => *outcome,
+            Self::NotLeader { .. }
+            | Self::Transferring { .. }
+            | Self::InProgress
+            | Self::Data(_)
+            | Self::LeadershipLost { end: None }
+            | Self::TimedOut { end: None }
+            | Self::Void(_)
+            | Self::GivenUp
+            | Self::Refused(_) => Outcome::NeverApplied,
+        }
+    }
+}
+
 impl ReadError {
     pub(super) fn refused(reason: &Refusal) -> Self {
         match *reason {
@@ -402,6 +476,13 @@ fn progress(appended: &Option<LogId>) -> String {
     match appended {
         Some(id) => format!("applied; entry {id} may still commit"),
         None => "appended".into(),
+    }
+}
+
+fn ended(end: &Option<LogId>) -> String {
+    match end {
+        Some(end) => format!("was applied; entry {end} may still make it the state"),
+        None => "was all in the log; the state is what it was".into(),
     }
 }
 

@@ -22,6 +22,7 @@ use super::log_reader::Fetch;
 use super::log_writer::LogWriter;
 use super::peers::Peers;
 use super::request::{ProposalGate, Request};
+use super::restoring::Restoring;
 use super::snapshots::SnapshotJob;
 use super::snapshotting::Snapshotting;
 use super::status::Counters;
@@ -45,6 +46,7 @@ pub(super) struct EventLoop {
     pub(super) gate: Arc<ProposalGate>,
     pub(super) waiting: Waiting,
     pub(super) forwarding: Forwarding,
+    pub(super) restoring: Restoring,
     pub(super) log: Hand<LogWriter, Write>,
     /// How often entries were to be removed from the log.
     pub(super) removals: u64,
@@ -165,6 +167,7 @@ impl EventLoop {
         self.tell_inbox();
         self.waiting.expire(self.now);
         self.forwarding.expire(self.now);
+        self.restoring.expire(self.now);
     }
 
     /// Gives the core an event and executes what it wants, effect by effect.
@@ -184,7 +187,9 @@ impl EventLoop {
     /// Does in place what needs no thread, and steps the outcome, until nothing is left. Writes
     /// and entries that a turn collected go to the store and to the machine together.
     fn settle(&mut self) {
-        while self.stop.is_none() && (self.write_log() || self.read_log() || self.apply()) {
+        while self.stop.is_none()
+            && (self.propose_part() || self.write_log() || self.read_log() || self.apply())
+        {
             self.now = self.clock.now();
         }
     }
@@ -207,7 +212,11 @@ impl EventLoop {
     }
 
     fn next_deadline(&self) -> Option<Timestamp> {
-        let callers = [self.waiting.deadline(), self.forwarding.deadline()];
+        let callers = [
+            self.waiting.deadline(),
+            self.forwarding.deadline(),
+            self.restoring.deadline(),
+        ];
         let core = self.raft.deadline().into_iter();
         core.chain(callers.into_iter().flatten()).min()
     }

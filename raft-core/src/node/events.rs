@@ -41,6 +41,11 @@ pub enum NodeEvent {
     Repaired,
     /// A snapshot of this node's state machine is durable.
     SnapshotTaken(SnapshotMeta),
+    /// A [restored](crate::node::Node::restore) backup has become the state, with this entry.
+    BackupRestored {
+        /// The entry with which the restoration ended.
+        at: LogId,
+    },
     /// A snapshot could not be taken. Nothing is lost; it will be tried again.
     SnapshotFailed {
         /// Why.

@@ -11,10 +11,11 @@ use super::events::NodeEvent;
 use super::log_reader::{self, Fetch};
 use super::snapshots::SnapshotJob;
 use crate::consensus::{Effect, Event, Nonsense, Standing, Write};
-use crate::entry::Entry;
+use crate::entry::{Entry, Payload};
 use crate::id::{Incarnation, LogId, LogIndex, NodeId, Term};
 use crate::membership::Membership;
 use crate::message::Message;
+use crate::restoration::Restoration;
 
 impl EventLoop {
     /// Executes one effect, or queues it for the end of the turn. Never steps the core.
@@ -114,12 +115,12 @@ impl EventLoop {
         let Some((applier, queue)) = self.applier.work() else {
             return false;
         };
-        let jobs = until_restore(queue);
+        let jobs = until_blocking(queue);
         match applier.perform(jobs) {
             Ok(progress) => self.on_progress(progress),
             Err(reason) => self.stop_for(reason),
         }
-        self.lend_for_restore();
+        self.lend_if_blocking();
         true
     }
 
@@ -139,24 +140,24 @@ impl EventLoop {
             self.restores = self.restores.saturating_sub(progress.restored);
             self.retain_snapshots();
         }
+        for replaced in progress.replaced {
+            self.on_replaced(replaced);
+        }
         for frozen in progress.frozen {
             self.on_frozen(frozen);
         }
     }
 
-    /// A snapshot store may block, so a machine that lives here goes to the snapshot thread to be
-    /// restored. What is to be applied after it waits.
-    fn lend_for_restore(&mut self) {
+    /// Stores may block, so a machine that lives here goes to the snapshot thread for what needs
+    /// them. What is to be applied after it waits.
+    fn lend_if_blocking(&mut self) {
         let Some((_, queue)) = self.applier.work() else {
             return;
         };
-        let Some(Job::Restore(_)) = queue.front() else {
-            return;
-        };
-        if let Some(Job::Restore(meta)) = queue.pop_front()
+        if let Some(job) = queue.pop_front_if(|job| job.may_block())
             && let Some(applier) = self.applier.lend()
         {
-            self.give_snapshot_job(SnapshotJob::Restore(applier, meta));
+            self.give_snapshot_job(SnapshotJob::Perform(applier, job));
         }
     }
 
@@ -199,7 +200,17 @@ impl EventLoop {
         if let Some(last) = entries.last() {
             self.waiting.applying(last.index());
         }
-        self.applier.push(Job::Apply(entries));
+        if !entries.iter().any(may_end_restoration) {
+            return self.applier.push(Job::Apply(entries));
+        }
+        for part in
+            entries.chunk_by(|one, next| !may_end_restoration(one) && !may_end_restoration(next))
+        {
+            self.applier.push(match part {
+                [end] if may_end_restoration(end) => Job::End(end.clone()),
+                entries => Job::Apply(entries.to_vec()),
+            });
+        }
     }
 
     fn take_snapshot(&mut self) {
@@ -262,9 +273,20 @@ impl EventLoop {
     }
 }
 
-/// The jobs before the next restore.
-fn until_restore(queue: &mut VecDeque<Job>) -> VecDeque<Job> {
-    let restore = queue.iter().position(|job| matches!(job, Job::Restore(_)));
-    let rest = queue.split_off(restore.unwrap_or(queue.len()));
+/// The jobs before the next one that may block.
+fn until_blocking(queue: &mut VecDeque<Job>) -> VecDeque<Job> {
+    let blocking = queue.iter().position(Job::may_block);
+    let rest = queue.split_off(blocking.unwrap_or(queue.len()));
     std::mem::replace(queue, rest)
+}
+
+/// Whether the entry may need more than the machine.
+fn may_end_restoration(entry: &Entry) -> bool {
+    matches!(
+        entry.payload(),
+        Payload::Restoration {
+            part: Restoration::End { .. },
+            ..
+        }
+    )
 }

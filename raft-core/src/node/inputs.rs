@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use tokio::sync::oneshot;
 
-use super::applier::{Frozen, Job, Progress};
+use super::applier::{Frozen, Job};
 use super::completion::Completion;
 use super::error::{
     ChangeMembershipError, Outcome, ProposeError, ReadError, SnapshotError, StopReason,
@@ -14,7 +14,9 @@ use super::error::{
 };
 use super::event_loop::EventLoop;
 use super::events::NodeEvent;
+use super::replacing::Replaced;
 use super::request::Request;
+use super::restoring::Part;
 use super::snapshots::SnapshotJob;
 use super::snapshotting::SnapshotResult;
 use super::status::{ReadMode, Status};
@@ -112,13 +114,9 @@ impl EventLoop {
                 self.stop_for(StopReason::Store(Arc::new(error)));
             }
             Completion::Applied(progress) => self.on_progress(progress),
-            Completion::Restored(applier, last) => {
+            Completion::Performed(applier, progress) => {
                 self.applier.give_back(applier);
-                self.on_progress(Progress {
-                    through: Some(last),
-                    restored: 1,
-                    ..Progress::default()
-                });
+                self.on_progress(progress);
             }
             Completion::SnapshotWritten(result) => {
                 self.on_snapshot_ended(&result.map_err(SnapshotError::Failed));
@@ -151,6 +149,7 @@ impl EventLoop {
                         self.take_proposal(sealed, slot, &mut proposals);
                     }
                 }
+                Request::Restoration(part) => self.restoring.push(part),
                 Request::Read(mode, reply) => self.take_read(mode, reply, &mut reads),
                 Request::Status(reply) => {
                     // The caller may have gone away.
@@ -216,6 +215,7 @@ impl EventLoop {
             .store(true, std::sync::atomic::Ordering::Relaxed);
         self.transport.stop();
         self.waiting.fail_all(&reason);
+        self.restoring.fail_all(&reason);
         self.forwarding.fail_all(&reason);
         self.snapshotting.fail_all(&reason);
         self.administration.fail_all(&reason);
@@ -287,6 +287,19 @@ impl EventLoop {
         }
     }
 
+    /// A backup has become the state, and a snapshot.
+    pub(super) fn on_replaced(&mut self, replaced: Replaced) {
+        let Replaced { meta, ends_delay } = replaced;
+        tracing::info!(%meta, "a backup has replaced the state");
+        self.publish(NodeEvent::BackupRestored { at: meta.id() });
+        if ends_delay {
+            self.on_snapshot_ended(&Ok(meta));
+        } else {
+            self.snapshotting.stored(&meta);
+            self.on_snapshot_taken(meta);
+        }
+    }
+
     fn on_snapshot_taken(&mut self, meta: SnapshotMeta) {
         tracing::info!(%meta, "snapshot taken");
         self.retain_snapshots();
@@ -304,7 +317,9 @@ impl Request {
             Err(ProposeError::Stopped { reason, outcome })
         };
         match self {
-            Self::Propose(_, slot, _) => slot.answer(stopped()),
+            Self::Propose(_, slot, _) | Self::Restoration(Part { slot, .. }) => {
+                slot.answer(stopped());
+            }
             Self::ProposeMany(many, _) => {
                 for (_, slot) in many {
                     slot.answer(stopped());

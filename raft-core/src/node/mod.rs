@@ -34,6 +34,7 @@
 //! | `raft-1-reader` | reads old entries for followers that lag | as `log` |
 //! | `raft-1-apply` | owns the state machine | it [may block](StateMachine::may_block) |
 //! | `raft-1-snapshots` | writes, opens and removes snapshots | always |
+//! | `raft-1-restore` | reads a backup | while [`Node::restore`] is at work |
 //!
 //! What never blocks is called on the event loop itself: a write on memory stores then costs no hop
 //! between threads at all. Every hand-off takes all that is queued and wakes the other side once;
@@ -73,7 +74,9 @@ mod log_writer;
 mod peers;
 mod propose;
 mod recover;
+mod replacing;
 mod request;
+mod restoring;
 mod snapshots;
 mod snapshotting;
 mod status;
@@ -81,16 +84,18 @@ mod waiting;
 
 pub use builder::NodeBuilder;
 pub use error::{
-    ChangeMembershipError, Outcome, ProposeError, ReadError, SnapshotError, StartError, StopReason,
-    TransferLeadershipError,
+    ChangeMembershipError, Outcome, ProposeError, ReadError, RestoreError, SnapshotError,
+    StartError, StopReason, TransferLeadershipError,
 };
 pub use events::{EventStream, NodeEvent};
 pub use propose::ProposeOptions;
+pub use restoring::Restored;
 pub use status::{Counters, ReadMode, Status};
 pub use waiting::Applied;
 
 use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
 use tokio::sync::{broadcast, mpsc, oneshot, watch};
 
@@ -121,6 +126,10 @@ struct Shared {
     address: Option<String>,
     clock: Clock,
     entry_bytes_max: usize,
+    /// Of a backup, an entry takes so many bytes.
+    piece_bytes: usize,
+    /// A backup is being restored from here.
+    restores: AtomicBool,
     snapshots: Arc<dyn SnapshotStore>,
     gate: Arc<ProposalGate>,
     requests: mpsc::UnboundedSender<Request>,
@@ -215,8 +224,9 @@ impl Node {
     }
 
     /// Takes a snapshot as [`Node::snapshot`], and opens it: its bytes are what the state machine
-    /// wrote, verified on the way. Keep them together with their description, and begin another group
-    /// with them ([`NodeBuilder::initial_state`]). A [`Node::read_barrier`] before it makes sure that
+    /// wrote, verified on the way. Keep them together with their description: they can begin another
+    /// group ([`NodeBuilder::initial_state`]), or replace the state of a running one
+    /// ([`Node::restore`]). A [`Node::read_barrier`] before it makes sure that
     /// it contains every write that was answered so far.
     ///
     /// Opening may block for a moment.

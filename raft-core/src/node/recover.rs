@@ -22,7 +22,7 @@ use super::entropy::entropy;
 use super::error::StartError;
 use super::initial_state::InitialState;
 use crate::config::Config;
-use crate::consensus::Recovery;
+use crate::consensus::{Gathering, Recovery};
 use crate::entry::{Entry, Payload, Sealed};
 use crate::former_lives::FormerLives;
 use crate::hard_state::{HardState, Identity};
@@ -114,14 +114,14 @@ pub(super) fn recover(
         position: base
             .as_ref()
             .map_or_else(Position::default, |base| Position::after(&base.header)),
+        gathering: Gathering::default(),
         kept,
     };
     scan.read_all(reader.as_mut(), &bounds)?;
-    let Scan {
-        recovery, position, ..
-    } = scan;
-    let applied = position.last.id.index;
-    let mut applier = Applier::new(machine, position, Arc::clone(&snapshots));
+    let recovery = scan.recovery;
+    let applied = scan.position.last.id.index;
+    let begin = (scan.position, scan.gathering);
+    let mut applier = Applier::new(machine, begin, Arc::clone(&snapshots), log.reader()?);
     applier.pass_over(ahead);
     begin_with(&mut applier, base.as_ref(), kept.or(ahead))?;
     tracing::info!(%identity, %applied, "stores recovered");
@@ -336,6 +336,8 @@ struct Scan {
     recovery: Recovery,
     /// Where the state machine stands, as far as it was scanned.
     position: Position,
+    /// Of a restoration that is under way there.
+    gathering: Gathering,
     /// The last command that the state machine kept by itself.
     kept: Option<LogId>,
 }
@@ -379,6 +381,8 @@ impl Scan {
             let at = entry.index();
             if at <= machine.index && at > self.position.last.id.index {
                 self.position.advance(&entry);
+                // What was whole is in the machine already.
+                let _ = self.gathering.take(&entry);
             }
         }
         Ok(self.recovery.replay(entry)?)

@@ -6,6 +6,7 @@ use tokio::sync::oneshot;
 
 use super::administration::{ChangeResult, TransferResult};
 use super::error::SnapshotError;
+use super::restoring::Part;
 use super::status::ReadMode;
 use super::status::Status;
 use super::waiting::{ReadResult, Slot};
@@ -19,6 +20,7 @@ use crate::snapshot::SnapshotMeta;
 pub(super) enum Request {
     Propose(Sealed, Slot, Conditions),
     ProposeMany(Vec<(Sealed, Slot)>, Conditions),
+    Restoration(Part),
     Read(ReadMode, oneshot::Sender<ReadResult>),
     Status(oneshot::Sender<Box<Status>>),
     Snapshot(oneshot::Sender<Result<SnapshotMeta, SnapshotError>>),

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use tokio::sync::mpsc;
 
-use super::applier::{Applier, Frozen};
+use super::applier::{Applier, Frozen, Job};
 use super::completion::Completion;
 use crate::id::{LogIndex, Term};
 use crate::membership::Peer;
@@ -26,8 +26,8 @@ pub(super) enum SnapshotJob {
         /// It must reach this index.
         reaches: LogIndex,
     },
-    /// Restore a machine that lives on the event loop, and give it back.
-    Restore(Box<Applier>, SnapshotMeta),
+    /// Replace the state of a machine that lives on the event loop, and give it back.
+    Perform(Box<Applier>, Job),
     /// Remove what is too old, of the snapshots that end here or before.
     Retain { through: LogIndex },
 }
@@ -51,7 +51,7 @@ pub(super) fn run(
         let completion = match job {
             SnapshotJob::Write(frozen) => Some(Completion::SnapshotWritten(worker.write(frozen))),
             SnapshotJob::Send { to, term, reaches } => worker.send(&to, term, reaches, completions),
-            SnapshotJob::Restore(applier, meta) => Some(worker.restore(applier, &meta)),
+            SnapshotJob::Perform(applier, job) => Some(perform(applier, job)),
             SnapshotJob::Retain { through } => {
                 worker.retain(through);
                 None
@@ -139,17 +139,17 @@ impl SnapshotWorker {
         }
     }
 
-    fn restore(&self, mut applier: Box<Applier>, meta: &SnapshotMeta) -> Completion {
-        match applier.restore(meta) {
-            Ok(last) => Completion::Restored(applier, last),
-            Err(reason) => Completion::Failed(reason),
-        }
-    }
-
     fn retain(&self, through: LogIndex) {
         if let Err(error) = self.snapshots.retain(self.retained, through) {
             tracing::warn!(%error, "old snapshots could not be removed");
         }
+    }
+}
+
+fn perform(mut applier: Box<Applier>, job: Job) -> Completion {
+    match applier.perform([job]) {
+        Ok(progress) => Completion::Performed(applier, progress),
+        Err(reason) => Completion::Failed(reason),
     }
 }
 

@@ -12,6 +12,7 @@ use crate::entry::{Entry, Payload};
 use crate::hard_state::{HardState, Identity};
 use crate::id::{ChainLink, LogId, LogIndex};
 use crate::membership::Membership;
+use crate::restoration::Restoration;
 use crate::snapshot::SnapshotMeta;
 use crate::store::{
     LogBounds, LogReader, Relocation, SnapshotStore, StableRecord, StoreError, Stores,
@@ -210,7 +211,11 @@ impl Scan {
             self.uncertain.bytes += entry.record_bytes() as u64;
         }
         match entry.payload() {
-            Payload::Command(_) if is_uncertain => self.uncertain.commands += 1,
+            Payload::Command(_)
+            | Payload::Restoration {
+                part: Restoration::End { .. },
+                ..
+            } if is_uncertain => self.uncertain.commands += 1,
             Payload::Membership { membership, .. } => {
                 self.uncertain.memberships += u64::from(is_uncertain);
                 let known = self.membership.as_ref().map(|(at, _)| at.index);
@@ -218,7 +223,7 @@ impl Scan {
                     self.membership = Some((entry.id(), (**membership).clone()));
                 }
             }
-            Payload::Command(_) | Payload::Blank => {}
+            Payload::Command(_) | Payload::Blank | Payload::Restoration { .. } => {}
         }
         self.time = entry.time();
         Ok(self.recovery.replay(entry)?)

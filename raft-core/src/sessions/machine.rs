@@ -111,7 +111,8 @@ impl<M: StateMachine> StateMachine for Sessions<M> {
         meta: &SnapshotMeta,
         from: &mut dyn Read,
     ) -> Result<(), StateMachineError> {
-        let (table, bytes) = saved::read_table(from)?;
+        let (mut table, bytes) = saved::read_table(from)?;
+        table.end_after(meta.id().index);
         let meta = SnapshotMeta {
             size: meta.size.saturating_sub(bytes),
             ..meta.clone()

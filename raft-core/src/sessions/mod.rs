@@ -22,7 +22,12 @@
 //!   is gone is refused ([`SessionError::Expired`]), and no other session takes its place by itself:
 //!   only the caller knows what it has done already.
 //! - The table is bounded: see [`SessionLimits`].
-//! - The table is part of every snapshot, before the machine's own bytes, with a checksum.
+//! - The table is part of every snapshot, before the machine's own bytes, with a checksum. So a
+//!   backup that is [restored](crate::node::Node::restore) brings its own: a session that it does
+//!   not know is gone, and one that it knows is where it was then. A session is named by the entry
+//!   that opened it. In a backup of another group those beyond the entry of the restoration are
+//!   ended; others may have the name of a session of this group, so restore such a backup while no
+//!   client has a session open.
 //!
 //! # Machines that keep their state on disk
 //!

@@ -14,6 +14,7 @@ use ::bytes::Bytes;
 use super::limits::SessionLimits;
 use super::request::Call;
 use super::{Sequence, SessionId};
+use crate::id::LogIndex;
 use crate::time::ClusterTime;
 
 /// Every session that is alive. Equal on replicas that have applied the same entries.
@@ -104,6 +105,15 @@ impl Table {
         self.deadlines.remove(&(session.deadline, id));
         self.changed.insert(id);
         true
+    }
+
+    /// Ends the sessions that were opened after `last`, in another log: their names are still to be
+    /// given in this one.
+    pub(super) fn end_after(&mut self, last: LogIndex) {
+        let later = self.sessions.split_off(&SessionId::new(last.next()));
+        for (id, session) in later {
+            self.deadlines.remove(&(session.deadline, id));
+        }
     }
 
     /// Ends what was not used for its lifetime. Called with the time of every command.

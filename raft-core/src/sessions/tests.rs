@@ -111,8 +111,15 @@ fn snapshot_of(machine: &mut impl StateMachine) -> Vec<u8> {
 }
 
 fn meta(bytes: &[u8]) -> SnapshotMeta {
+    meta_at(1_000, bytes)
+}
+
+fn meta_at(index: u64, bytes: &[u8]) -> SnapshotMeta {
     let header = SnapshotHeader {
-        last: ChainLink::ORIGIN,
+        last: ChainLink {
+            id: LogId::new(Term::new(1), LogIndex::new(index)),
+            checksum: 0,
+        },
         time: ClusterTime::ZERO,
         membership: Arc::new(Membership::of_voters([(1, "a")]).unwrap()),
         membership_at: LogId::ORIGIN,
@@ -128,6 +135,31 @@ fn restored(bytes: &[u8]) -> Result<Sessions<Counter>, StateMachineError> {
     let mut machine = Sessions::new(Counter::default());
     machine.restore(&meta(bytes), &mut &*bytes)?;
     Ok(machine)
+}
+
+/// A backup of another group knows sessions that this log may still name like them.
+#[test]
+fn a_session_beyond_the_end_of_a_restored_state_is_ended() {
+    let mut table = Table::default();
+    let now = ClusterTime::ZERO;
+    for index in [3, 5, 9] {
+        let id = SessionId::new(LogIndex::new(index));
+        assert!(table.open(id, SessionLimits::default(), now));
+    }
+    let mut bytes = Vec::new();
+    saved::write_table(&table, &mut bytes).unwrap();
+    Counter::default()
+        .snapshot()
+        .unwrap()
+        .write(&mut bytes)
+        .unwrap();
+    for (index, expected) in [(9, 3), (8, 2), (5, 2), (4, 1), (1, 0)] {
+        let mut machine = Sessions::new(Counter::default());
+        machine
+            .restore(&meta_at(index, &bytes), &mut &*bytes)
+            .unwrap();
+        assert_eq!(machine.count(), expected, "restored at {index}");
+    }
 }
 
 #[test]

@@ -3,7 +3,10 @@
 use super::check::{Asked, Broken, broken};
 use super::client::End;
 use super::cluster::{Cluster, Happening, Own};
-use crate::consensus::Event;
+use super::driver::SimNode;
+use super::machine::Machine;
+use super::situation::Situation;
+use crate::consensus::{Event, Gathered, Gathering};
 use crate::entry::Entry;
 use crate::id::{LogIndex, NodeId};
 use crate::message::ReadId;
@@ -23,17 +26,26 @@ impl Cluster {
     }
 
     pub(super) fn apply(&mut self, id: NodeId, entries: &[Entry]) -> Result<(), Broken> {
-        let Some(node) = self.nodes.get_mut(&id) else {
-            return Ok(());
-        };
-        let mut answered = Vec::new();
+        let (mut answered, mut replaced) = (Vec::new(), Vec::new());
+        let mut taken = 0;
         for entry in entries {
-            node.machine.apply(entry);
+            if !self.apply_one(id, entry, &mut replaced)? {
+                break;
+            }
+            let Some(node) = self.nodes.get_mut(&id) else {
+                return Ok(());
+            };
             self.checks.state_is(id, entry.index(), node.machine.hash)?;
             if let Some((term, client)) = node.writes.remove(&entry.index()) {
                 answered.push((client, entry.id(), term == entry.term()));
             }
+            self.take_delayed_snapshot(id)?;
+            taken += 1;
         }
+        let (entries, _) = entries.split_at(taken);
+        let Some(node) = self.nodes.get(&id).filter(|_| taken > 0) else {
+            return Ok(()); // It has stopped, or waits for a snapshot that has overtaken it.
+        };
         let applied = node.machine.applied();
         for entry in entries {
             self.futures.applied(id, entry.index());
@@ -49,7 +61,28 @@ impl Cluster {
             let response = response.map(|(_, response)| response);
             self.write_applied(client, entry, is_own, response.as_ref())?;
         }
-        self.step(id, Event::Applied(applied))
+        self.step(id, Event::Applied(applied))?;
+        self.keep_replaced(id, replaced)
+    }
+
+    /// Whether the machine has taken the entry.
+    fn apply_one(
+        &mut self,
+        id: NodeId,
+        entry: &Entry,
+        replaced: &mut Vec<Machine>,
+    ) -> Result<bool, Broken> {
+        let Some(node) = self.nodes.get_mut(&id).filter(|node| !node.is_overtaken) else {
+            return Ok(false);
+        };
+        let Gathered::Whole(backup) = node.gathering.take(entry) else {
+            node.machine.apply(entry);
+            return Ok(true);
+        };
+        let is_replaced = self.replace_state(id, entry, &backup)?;
+        let node = self.nodes.get(&id).filter(|_| is_replaced);
+        replaced.extend(node.map(|node| node.machine.clone()));
+        Ok(is_replaced)
     }
 
     pub(super) fn restore(&mut self, id: NodeId, meta: &SnapshotMeta) -> Result<(), Broken> {
@@ -67,7 +100,10 @@ impl Cluster {
             let detail = format!("node {id} is to restore {meta}, which is gone");
             return broken("a snapshot is kept until it is restored", detail);
         };
+        let is_open = node.gathering.is_open();
         node.machine = machine;
+        node.gathering = Gathering::default();
+        node.is_overtaken = false;
         node.restores -= 1;
         node.retain_snapshots();
         if let Some(subject) = &mut self.subject {
@@ -76,10 +112,33 @@ impl Cluster {
         self.checks
             .state_is(id, node.machine.applied(), node.machine.hash)?;
         self.forget_placed(id, meta.id());
-        self.step(id, Event::Applied(meta.id().index))
+        if is_open {
+            self.meet(Situation::RestorationLeftToSnapshot);
+        }
+        self.step(id, Event::Applied(meta.id().index))?;
+        self.take_delayed_snapshot(id)
     }
 
-    pub(super) fn take_snapshot(&mut self, id: NodeId, life: u64) -> Result<(), Broken> {
+    pub(super) fn take_snapshot(&mut self, id: NodeId) -> Result<(), Broken> {
+        if let Some(node) = self.nodes.get_mut(&id) {
+            node.is_delayed = true;
+            if node.gathering.is_open() {
+                self.meet(Situation::SnapshotDelayed);
+            }
+        }
+        self.take_delayed_snapshot(id)
+    }
+
+    /// Takes the snapshot that was asked for, unless it would end within a restoration.
+    fn take_delayed_snapshot(&mut self, id: NodeId) -> Result<(), Broken> {
+        let may = |node: &&mut SimNode| {
+            node.is_delayed && !node.is_overtaken && !node.gathering.is_open()
+        };
+        let Some(node) = self.nodes.get_mut(&id).filter(may) else {
+            return Ok(());
+        };
+        node.is_delayed = false;
+        let life = node.life;
         self.count("snapshots taken");
         let Some(node) = self.nodes.get(&id) else {
             return Ok(());

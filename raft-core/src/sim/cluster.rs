@@ -13,6 +13,7 @@ use super::network::Network;
 use super::own::Subject;
 use super::plan::Plan;
 use super::report::{Report, Violation};
+use super::restoring::Restorer;
 use super::story::{Arrow, Line, Mark, Story};
 use crate::consensus::{Event, IndexRange, Reader};
 use crate::entry::{Entry, Payload, Sealed};
@@ -33,6 +34,7 @@ pub(super) struct Cluster {
     pub(super) nodes: BTreeMap<NodeId, SimNode>,
     pub(super) network: Network,
     pub(super) operator: Operator,
+    pub(super) restorer: Restorer,
     pub(super) clients: Clients,
     pub(super) chance: Chance,
     /// Of the adversary.
@@ -71,6 +73,8 @@ pub(super) enum Happening {
     Flap(u64),
     /// The operator looks after the group.
     Operator,
+    /// Somebody restores a backup.
+    RestoreTurn,
     ClientTurn(u64),
     /// A client asks this node to read.
     Ask(u64, NodeId),
@@ -132,6 +136,7 @@ impl Cluster {
             scheduled: 0,
             nodes: BTreeMap::new(),
             network: Network::new(seed),
+            restorer: Restorer::new(seed),
             operator: Operator::new(seed, plan.nodes + plan.spares),
             clients: Clients::new(seed),
             chance: Chance::new(seed, 3),
@@ -170,6 +175,9 @@ impl Cluster {
         cluster.schedule(Duration::from_millis(1), Happening::Faults);
         if cluster.plan.mishaps.do_harm() {
             cluster.schedule(Duration::ZERO, Happening::Operator);
+        }
+        if Restorer::is_at_work(seed) {
+            cluster.schedule(Duration::ZERO, Happening::RestoreTurn);
         }
         cluster
     }

@@ -15,7 +15,7 @@ use super::story::Mark;
 use super::watch::{Moment, Watched};
 use crate::consensus::mutant::{Mutant, mutant};
 use crate::consensus::{
-    Effect, Effects, Event, Nonsense, Raft, RoleName, Setup, TransferError, Write,
+    Effect, Effects, Event, Gathering, Nonsense, Raft, RoleName, Setup, TransferError, Write,
 };
 use crate::entry::Entry;
 use crate::id::{GroupId, LogId, LogIndex, NodeId, Term};
@@ -42,6 +42,12 @@ pub(super) struct SimNode {
     pub(super) placed: BTreeMap<LogId, u64>,
     /// Snapshots that the machine is still to be restored from.
     pub(super) restores: usize,
+    /// Which restoration its machine has seen the begin of.
+    pub(super) gathering: Gathering,
+    /// A snapshot waits for the end of a restoration.
+    pub(super) is_delayed: bool,
+    /// The log has lost a backup to a snapshot that is still to be restored.
+    pub(super) is_overtaken: bool,
     /// What the checkers remember of this life.
     pub(super) watched: Watched,
     pub(super) clock: Clock,
@@ -68,6 +74,9 @@ impl SimNode {
             forwarded: BTreeMap::new(),
             placed: BTreeMap::new(),
             restores: 0,
+            gathering: Gathering::default(),
+            is_delayed: false,
+            is_overtaken: false,
             watched: Watched::default(),
             clock: Clock::new(chance.below(1 << 40), drift),
             hardware: Hardware::default(),
@@ -113,6 +122,9 @@ impl Cluster {
         node.machine = recovered.machine;
         node.busy_until = now;
         node.restores = 0;
+        node.gathering = Gathering::default();
+        node.is_delayed = false;
+        node.is_overtaken = false;
         node.woken_at = None;
         let setup = Setup {
             id,

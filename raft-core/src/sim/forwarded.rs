@@ -111,7 +111,7 @@ impl Cluster {
         }
         let value = match entry.payload() {
             Payload::Command(bytes) => Command::decode(bytes).map(|command| command.value),
-            Payload::Blank | Payload::Membership { .. } => None,
+            Payload::Blank | Payload::Membership { .. } | Payload::Restoration { .. } => None,
         };
         if let Some(value) = value {
             self.checks.applied(value, entry.index())?;

@@ -46,6 +46,7 @@ impl Cluster {
                 Ok(())
             }
             Happening::Operator => self.operate(),
+            Happening::RestoreTurn => self.restore_turn(),
             Happening::HealPartition => {
                 let victims = self.network.heal();
                 self.tell(None, Mark::Fault, || "the network heals".to_owned());
@@ -70,7 +71,7 @@ impl Cluster {
             Own::Synced => self.synced(id, life),
             Own::Apply(entries) => self.apply(id, &entries),
             Own::Restore(meta) => self.restore(id, &meta),
-            Own::TakeSnapshot => self.take_snapshot(id, life),
+            Own::TakeSnapshot => self.take_snapshot(id),
             Own::SnapshotWritten(snapshot) => {
                 if let Some(ended) = self.snapshot_has_no_room(id) {
                     return ended;
@@ -160,6 +161,7 @@ impl Cluster {
             | Happening::Faults
             | Happening::Flap(_)
             | Happening::Operator
+            | Happening::RestoreTurn
             | Happening::HealPartition
             | Happening::ClientTurn(_)
             | Happening::Ask(..) => return None,

@@ -26,6 +26,9 @@ pub(super) struct Machine {
     pub(super) saved: Option<Bytes>,
 }
 
+/// A command without padding.
+const COMMAND_BYTES: usize = 1 + 8;
+
 /// Writes `value` into the register `key`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Command {
@@ -52,8 +55,26 @@ impl Machine {
             Payload::Membership { membership, .. } => {
                 self.membership = Some((entry.id(), Arc::clone(membership)));
             }
-            Payload::Blank => {}
+            Payload::Blank | Payload::Restoration { .. } => {}
         }
+    }
+
+    /// What a backup of this state holds.
+    pub(super) fn backup(&self) -> Bytes {
+        let registers = self.registers.iter();
+        let records = registers.flat_map(|(key, value)| {
+            let value = *value;
+            Command { key: *key, value }.encode(0)
+        });
+        records.collect()
+    }
+
+    /// The entry ends a restoration of `backup`.
+    pub(super) fn replace(&mut self, end: &Entry, backup: &[u8]) {
+        self.apply(end);
+        let records = backup.chunks(COMMAND_BYTES).filter_map(Command::decode);
+        self.registers = records.map(|one| (one.key, one.value)).collect();
+        self.hash = crc32c::crc32c_append(self.hash, backup);
     }
 
     pub(super) fn applied(&self) -> LogIndex {

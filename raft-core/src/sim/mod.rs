@@ -34,6 +34,7 @@ mod plan;
 mod recovery;
 mod repair;
 mod report;
+mod restoring;
 mod rounds;
 mod session_life;
 mod situation;

@@ -122,6 +122,10 @@ situations! {
     LostNodeReplaced = "a lost node is replaced by a new one",
     DamagedVoterBack = "a node with a damaged disk became a voter again by itself",
     DamagedDuringRepair = "a node finds damage again before it is a voter again",
+    StateReplacedByBackup = "a backup replaces the state of a node",
+    LeaderLostInRestoration = "a leader is lost before it has ended a restoration",
+    SnapshotDelayed = "a snapshot waits for the end of a restoration",
+    RestorationLeftToSnapshot = "a snapshot is installed in the middle of a restoration",
     LeadersClockJumped = "a leader's clock jumps",
 }
 

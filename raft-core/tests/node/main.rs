@@ -30,6 +30,8 @@ mod recovery;
 #[cfg(test)]
 mod repair;
 #[cfg(test)]
+mod restorations;
+#[cfg(test)]
 mod restoring;
 #[cfg(test)]
 mod sessions;

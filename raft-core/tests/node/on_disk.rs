@@ -43,6 +43,11 @@ impl Ledger {
         }
     }
 
+    /// The snapshots that it was given since it was started.
+    pub(crate) fn restored(&self) -> Vec<LogId> {
+        self.restored.lock().unwrap().clone()
+    }
+
     pub(crate) fn lines(&self) -> Vec<String> {
         self.memory.lock().unwrap().lines.clone()
     }

@@ -224,6 +224,29 @@ async fn a_session_that_was_not_used_is_gone_and_says_so() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_restored_backup_brings_its_sessions_and_ends_the_others() {
+    let (cluster, _) = cluster(1, Config::default()).await;
+    cluster.leader().await;
+    let open = || SessionClient::open(nodes(&cluster), SessionLimits::default(), PATIENCE);
+    let early = soon(open()).await.unwrap();
+    soon(early.execute("a", PATIENCE)).await.unwrap();
+    let (meta, mut data) = soon(cluster.node(1).backup()).await.unwrap();
+    let mut bytes = Vec::new();
+    data.read_to_end(&mut bytes).unwrap();
+    let late = soon(open()).await.unwrap();
+    soon(late.execute("b", PATIENCE)).await.unwrap();
+    soon(cluster.node(1).restore(meta, std::io::Cursor::new(bytes)))
+        .await
+        .unwrap();
+    soon(early.execute("c", PATIENCE)).await.unwrap();
+    let error = soon(late.execute("d", PATIENCE)).await.unwrap_err();
+    assert!(matches!(error, SessionError::Expired { .. }), "{error}");
+    let another = soon(open()).await.unwrap();
+    soon(another.execute("e", PATIENCE)).await.unwrap();
+    assert_eq!(cluster.book(1).lines(), ["a", "c", "e"]);
+}
+
+#[tokio::test(start_paused = true)]
 async fn without_a_leader_the_client_learns_that_nothing_was_applied() {
     let (mut cluster, _) = cluster(3, Config::default()).await;
     let leader = cluster.leader().await;

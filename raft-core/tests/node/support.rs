@@ -57,6 +57,17 @@ impl Book {
     }
 }
 
+impl Book {
+    /// Waits until these are the lines.
+    pub(crate) async fn holds(&self, expected: &[String]) {
+        let mut lines = self.lines.subscribe();
+        let held = tokio::time::timeout(PATIENCE, lines.wait_for(|lines| lines == expected)).await;
+        if held.is_err() {
+            assert_eq!(self.lines(), expected, "it never did");
+        }
+    }
+}
+
 impl StateMachine for Book {
     fn apply(&mut self, batch: &[Committed]) -> Result<Vec<Bytes>, StateMachineError> {
         let mut responses = Vec::new();
@@ -251,10 +262,11 @@ pub(crate) async fn event<T>(
     .await
 }
 
+const PATIENCE: Duration = Duration::from_secs(3_600);
+
 /// Bounds a wait. While time is paused, a real second may be many hours: threads are waited for.
 pub(crate) async fn soon<T>(what: impl Future<Output = T>) -> T {
-    let patience = Duration::from_secs(3_600);
-    tokio::time::timeout(patience, what)
+    tokio::time::timeout(PATIENCE, what)
         .await
         .expect("it never happened")
 }

@@ -16,6 +16,7 @@ const WORDS: Ring = &[
     "id",
     "membership",
     "message",
+    "restoration",
     "snapshot",
     "time",
     "units",

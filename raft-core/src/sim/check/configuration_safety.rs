@@ -123,7 +123,7 @@ fn appended<'a>(step: &Step<'a>) -> Option<&'a Membership> {
     let mut entries = writes.flat_map(|write| &write.append);
     entries.find_map(|entry| match entry.payload() {
         Payload::Membership { membership, .. } => Some(&**membership),
-        Payload::Command(_) | Payload::Blank => None,
+        Payload::Command(_) | Payload::Blank | Payload::Restoration { .. } => None,
     })
 }
 

@@ -73,7 +73,7 @@ impl<M: StateMachine> Reference<M> {
         }
         self.position.apply(entry);
         match entry.payload() {
-            Payload::Blank => {}
+            Payload::Blank | Payload::Restoration { .. } => {}
             Payload::Command(command) => {
                 let committed = Committed {
                     id: entry.id(),

@@ -127,7 +127,8 @@ where
             let replica = self.replica(node)?;
             replica.position.apply(entry);
             match entry.payload() {
-                Payload::Blank => {}
+                // Backups are restored only in lives of the simulator's own machine.
+                Payload::Blank | Payload::Restoration { .. } => {}
                 Payload::Command(command) => batch.push(Committed {
                     id: entry.id(),
                     time: entry.time(),
