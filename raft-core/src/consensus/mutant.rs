@@ -107,6 +107,9 @@ mutants! {
     ReadsBeforeOwnEntry = 50, "a leader answers reads before an entry of its own is committed";
     ReadsJoinRunningRound = 50, "a read is confirmed by a round that began before it";
     ReadsBeforeApplied = 50, "a read is answered before the state machine is there";
+    AwaitedEntryIgnored = 50, "a read that waits for an entry waits only for what is committed here";
+    AwaitedForEver = 50, "a read that waits in vain for an entry waits for ever";
+    AppliedBeforeCommit = 50, "entries are applied before they are committed";
     ReadsLostAtDeposition = 50, "reads wait for ever at a leader that was deposed";
     ForwardedReadsNotRetried = 50, "a forwarded read whose answer is lost waits for ever";
     ReadAnswersSwapped = 400, "an answer to one forwarded read is taken for another";
@@ -131,6 +134,7 @@ mutants! {
     VotedOutNeverCampaigns = 0 story "membership/who_is_voted_out_may_still_be_needed",
         "who is voted out cannot lead its removal to the end";
     JointNeverLeft = 50, "a joint membership is never left";
+    SettledNotTold = 50, "nobody is told that a change of membership is settled";
     RemovedLeaderStays = 50, "a leader without a vote goes on";
     LearnersPromotedAtOnce = 50, "a vote is given before the node has caught up";
     ProposalsDuringTransfer = 50, "a leader takes proposals while it hands over";

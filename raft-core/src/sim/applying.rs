@@ -3,7 +3,8 @@
 use super::check::{Asked, Broken, broken};
 use super::client::End;
 use super::cluster::{Cluster, Happening, Own};
-use crate::consensus::Event;
+use super::situation::Situation;
+use crate::consensus::{Event, Refusal};
 use crate::entry::Entry;
 use crate::id::{LogIndex, NodeId};
 use crate::message::ReadId;
@@ -90,7 +91,7 @@ impl Cluster {
             None => None,
         };
         let Some(meta) = machine.meta() else {
-            return Ok(()); // The first entry is a membership: there is none only if nothing was applied.
+            return self.snapshot_ended(id, None); // Nothing was applied.
         };
         let written = Own::SnapshotWritten(Box::new((meta, machine)));
         let after = 4 * self.latency();
@@ -117,10 +118,15 @@ impl Cluster {
         Ok(())
     }
 
-    pub(super) fn reads_failed(&mut self, id: NodeId, reads: &[ReadId]) {
+    pub(super) fn reads_failed(&mut self, id: NodeId, reads: &[ReadId], reason: &Refusal) {
         for read in reads {
             self.futures.answer(id, Asked::Read(*read));
             if let Some(client) = self.clients.reader(id, *read) {
+                let operation = self.clients.waiting.get(&client);
+                let is_awaited = operation.is_some_and(|operation| operation.awaits.is_some());
+                if is_awaited && *reason == Refusal::TimedOut {
+                    self.meet(Situation::AwaitedEntryMissed);
+                }
                 self.finish(client, End::ReadFailed);
             }
         }

@@ -37,6 +37,8 @@ pub(super) struct Cluster {
     pub(super) chance: Chance,
     /// Of the adversary.
     pub(super) strikes: Chance,
+    /// Of operators who want snapshots.
+    pub(super) asks: Chance,
     pub(super) checks: Checks,
     pub(super) report: Report,
     /// Who began the last change of membership.
@@ -136,6 +138,7 @@ impl Cluster {
             clients: Clients::new(seed),
             chance: Chance::new(seed, 3),
             strikes: Chance::new(seed, 6),
+            asks: Chance::new(seed, 14),
             checks: Checks::default(),
             report: Report {
                 nodes: plan.nodes,

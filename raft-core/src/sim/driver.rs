@@ -11,6 +11,7 @@ use super::hardware::Hardware;
 use super::machine::Machine;
 use super::plan::Plan;
 use super::situation::Situation;
+use super::snapshotting::Snapshotting;
 use super::story::Mark;
 use super::watch::{Moment, Watched};
 use crate::consensus::mutant::{Mutant, mutant};
@@ -47,6 +48,10 @@ pub(super) struct SimNode {
     woken_at: Option<Timestamp>,
     /// The state machine is busy until then.
     pub(super) busy_until: Timestamp,
+    /// What local reads have shown in this life.
+    pub(super) shown: LogIndex,
+    /// Which snapshot is being taken, and who waits for it.
+    pub(super) snapshotting: Snapshotting,
 }
 
 impl SimNode {
@@ -70,6 +75,8 @@ impl SimNode {
             hardware: Hardware::default(),
             woken_at: None,
             busy_until: Timestamp::ZERO,
+            shown: LogIndex::ZERO,
+            snapshotting: Snapshotting::default(),
         }
     }
 }
@@ -115,6 +122,8 @@ impl Cluster {
         node.machine = recovered.machine;
         node.busy_until = now;
         node.restores = 0;
+        node.shown = LogIndex::ZERO;
+        node.snapshotting = Snapshotting::default();
         node.woken_at = None;
         let setup = Setup {
             id,
@@ -298,7 +307,7 @@ impl Cluster {
                 Ok(())
             }
             Effect::TakeSnapshot => {
-                self.schedule_machine(id, Own::TakeSnapshot);
+                self.core_asks_for_snapshot(id);
                 Ok(())
             }
             // Proposals are answered where they were made; see the clients.
@@ -347,7 +356,7 @@ impl Cluster {
     /// What a node tells: counted, and sometimes the moment for a fault.
     fn hear(&mut self, id: NodeId, told: &Effect) {
         match told {
-            Effect::ReadFailed { reads, .. } => self.reads_failed(id, reads),
+            Effect::ReadFailed { reads, reason } => self.reads_failed(id, reads, reason),
             Effect::Forwarded { .. }
             | Effect::ForwardAnswered { .. }
             | Effect::ForwardLost { .. } => self.hear_of_forwards(id, told),
@@ -368,14 +377,9 @@ impl Cluster {
                 self.strike_change(id);
             }
             Effect::MembershipChanged { .. } => self.strike_change(id),
-            Effect::ChangeAnswered(answer) => {
-                self.count(if answer.is_ok() {
-                    "changes begun"
-                } else {
-                    "changes refused"
-                });
-            }
+            Effect::ChangeAnswered(answer) => self.change_answered(id, answer),
             Effect::MembershipSettled { .. } => {
+                self.futures.settled(id);
                 self.count("changes settled");
             }
             Effect::Displaced { .. } => self.count("wiped nodes that abstain"),

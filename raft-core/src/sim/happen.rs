@@ -72,15 +72,15 @@ impl Cluster {
             Own::Restore(meta) => self.restore(id, &meta),
             Own::TakeSnapshot => self.take_snapshot(id, life),
             Own::SnapshotWritten(snapshot) => {
-                if let Some(ended) = self.snapshot_has_no_room(id) {
-                    return ended;
+                if self.snapshot_has_no_room(id) {
+                    return self.snapshot_ended(id, None);
                 }
                 let (meta, machine) = *snapshot;
                 if let Some(node) = self.nodes.get_mut(&id) {
                     node.disk.keep_snapshot(meta.clone(), machine);
                     node.retain_snapshots();
                 }
-                self.step(id, Event::SnapshotTaken(meta))
+                self.snapshot_ended(id, Some(meta))
             }
             Own::Fetch(reader, range, bytes, later) => {
                 let from = range.start;

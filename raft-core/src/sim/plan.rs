@@ -47,6 +47,8 @@ pub struct Plan {
     pub pause: u64,
     /// Elections begun for no reason, each millisecond.
     pub election_kick: u64,
+    /// Snapshots that somebody asks a node for, each millisecond.
+    pub snapshot_requests: u64,
     /// Snapshots that fail on their way.
     pub snapshot_failure: u64,
     /// Clock drift, in nanoseconds a millisecond, either way.
@@ -103,6 +105,11 @@ impl Plan {
             partition,
             pause,
             election_kick,
+            snapshot_requests: if is_quiet {
+                0
+            } else {
+                Chance::new(seed, 13).rate(2_000)
+            },
             snapshot_failure,
             drift,
             think: millis(chance.between(1, 200)),
@@ -135,6 +142,7 @@ impl Plan {
             partition: none,
             pause: none,
             election_kick: none,
+            snapshot_requests: none,
             snapshot_failure: none,
             drift: none,
             think: Duration::from_millis(50),
