@@ -119,6 +119,7 @@ mutants! {
     SnapshotForgetsMembership = 50, "a received snapshot does not bring its membership";
     SnapshotAlwaysSent = 50, "a snapshot of an earlier leader is installed";
     SnapshotStateStuck = 400, "a snapshot that failed on its way is not sent again";
+    SnapshotNotVerified = 400, "what is kept of a received snapshot is not verified, and neither is the whole";
     FailedSyncIgnored = 50, "a sync that failed counts as done";
     DamageTakenForAbsence = 50, "a node with a damaged disk starts as an empty one";
     UnreadableSnapshotKept = 0 story "snapshots/a_leader_that_cannot_read_its_snapshot_hands_over",

@@ -86,10 +86,11 @@ impl Cluster {
             return Ok(());
         };
         let mut machine = node.machine.clone();
-        machine.saved = match &mut self.subject {
-            Some(subject) => Some(subject.snapshot(id)?),
-            None => None,
+        let saved = match &mut self.subject {
+            Some(subject) => subject.snapshot(id)?,
+            None => machine.encode(),
         };
+        machine.saved = Some(saved);
         let Some(meta) = machine.meta() else {
             return self.snapshot_ended(id, None); // Nothing was applied.
         };

@@ -14,6 +14,7 @@ use super::own::Subject;
 use super::plan::Plan;
 use super::report::{Report, Violation};
 use super::story::{Arrow, Line, Mark, Story};
+use super::streams::{Stage, Streams};
 use crate::consensus::{Event, IndexRange, Reader};
 use crate::entry::{Entry, Payload, Sealed};
 use crate::id::{ChainLink, LogId, NodeId, Term};
@@ -43,6 +44,8 @@ pub(super) struct Cluster {
     pub(super) report: Report,
     /// Who began the last change of membership.
     pub(super) changed_by: Option<NodeId>,
+    /// Snapshots on their way.
+    pub(super) streams: Streams,
     /// What the nodes owe an answer to.
     pub(super) futures: Futures,
     /// Machines besides the simulator's own: a user's, or one in sessions.
@@ -63,7 +66,10 @@ pub(super) enum Happening {
     Deliver(Message),
     /// Of one life of a node, and void once that has ended.
     Own(NodeId, u64, Own),
+    /// A copy of a whole snapshot, much later.
     SnapshotArrives(Way, Term, Box<(SnapshotMeta, Machine)>),
+    /// A snapshot goes on on its way.
+    Stream(u64, Stage),
     Restart(NodeId),
     /// A pause may be over.
     Resume(NodeId),
@@ -94,6 +100,8 @@ pub(super) enum Own {
     Fetch(Reader, IndexRange, usize, Duration),
     /// What was read some time ago.
     Read(Box<Event>),
+    /// The receiver of a snapshot has more of it.
+    SnapshotProgressed(NodeId, Term),
     /// What became of a snapshot on its way to another node.
     SnapshotOutcome(NodeId, Term, Option<LogId>),
     /// There is no snapshot for this node that can be read.
@@ -145,6 +153,7 @@ impl Cluster {
                 ..Report::default()
             },
             changed_by: None,
+            streams: Streams::new(seed),
             futures: Futures::default(),
             subject: None,
             call: |seed| format!("raft_core::sim::replay_life({seed})"),

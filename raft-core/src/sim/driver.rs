@@ -5,10 +5,11 @@ use std::time::Duration;
 
 use super::check::{Asked, Broken, Checks, broken};
 use super::clock::Clock;
-use super::cluster::{Cluster, Happening, Own, Way};
+use super::cluster::{Cluster, Happening, Own};
 use super::disk::{Disk, Image, Unusable};
 use super::hardware::Hardware;
 use super::machine::Machine;
+use super::parts::Parts;
 use super::plan::Plan;
 use super::situation::Situation;
 use super::snapshotting::Snapshotting;
@@ -23,6 +24,7 @@ use crate::id::{GroupId, Incarnation, LogId, LogIndex, NodeId, Term};
 use crate::membership::Membership;
 use crate::message::{Body, ForwardId, Message};
 use crate::time::Timestamp;
+use crate::transport::Inbox;
 
 /// One node: its core while it lives, and its disk, which outlives it.
 #[derive(Debug)]
@@ -52,6 +54,11 @@ pub(super) struct SimNode {
     pub(super) shown: LogIndex,
     /// Which snapshot is being taken, and who waits for it.
     pub(super) snapshotting: Snapshotting,
+    /// Where received snapshots come in. Parts of them outlive the node's lives, like its disk.
+    pub(super) inbox: Inbox,
+    pub(super) parts: Parts,
+    /// Who has sent the last of them.
+    pub(super) sender: Option<NodeId>,
 }
 
 impl SimNode {
@@ -59,6 +66,7 @@ impl SimNode {
         let mut chance = super::chance::Chance::new(plan.seed, 1_000 + id.get());
         let drift = i64::try_from(chance.below(2 * plan.drift + 1)).unwrap_or(0)
             - i64::try_from(plan.drift).unwrap_or(0);
+        let parts = Parts::default();
         Self {
             raft: None,
             disk: Image::bootstrapped(log),
@@ -77,6 +85,9 @@ impl SimNode {
             busy_until: Timestamp::ZERO,
             shown: LogIndex::ZERO,
             snapshotting: Snapshotting::default(),
+            inbox: parts.inbox(),
+            parts,
+            sender: None,
         }
     }
 }
@@ -174,6 +185,8 @@ impl Cluster {
             return;
         };
         let lost = node.disk.crash(&mut self.chance);
+        let is_torn = node.parts.may_tear();
+        node.parts.crash(&mut self.streams.chance);
         let was_paused = node.paused_until > self.now;
         let was_restoring = node.restores > 0;
         node.writes.clear();
@@ -190,6 +203,9 @@ impl Cluster {
             }
         }
         self.observe_crash(&raft.status_brief(), lost);
+        if is_torn {
+            self.meet(Situation::StreamTorn);
+        }
         if was_paused {
             self.meet(Situation::CrashedWhilePaused);
         }
@@ -476,49 +492,6 @@ impl Cluster {
             self.aim_crash(from);
         }
         Ok(())
-    }
-
-    fn send_snapshot(
-        &mut self,
-        (from, life): (NodeId, u64),
-        to: NodeId,
-        term: Term,
-        reaches: LogIndex,
-    ) {
-        self.count("snapshots sent");
-        let snapshot = self
-            .nodes
-            .get(&from)
-            .and_then(|node| node.disk.newest_snapshot())
-            .filter(|(meta, _)| meta.id().index >= reaches)
-            .cloned();
-        if snapshot.is_none() {
-            let unreadable = Own::SnapshotUnreadable(to, term);
-            self.schedule(Duration::ZERO, Happening::Own(from, life, unreadable));
-            return;
-        }
-        let is_lost = self.network.is_cut(from, to)
-            || (self.faults_go_on() && self.chance.happens(self.plan.snapshot_failure));
-        let after = 4 * self.latency();
-        match snapshot.filter(|_| !is_lost) {
-            Some(snapshot) => {
-                if let Some(delay) = self.old_copy(10) {
-                    // Nobody waits to hear of it.
-                    let way = Way { from, life: 0, to };
-                    let copy = Box::new(snapshot.clone());
-                    self.schedule(delay, Happening::SnapshotArrives(way, term, copy));
-                }
-                let way = Way { from, life, to };
-                let arrives = Happening::SnapshotArrives(way, term, Box::new(snapshot));
-                self.schedule(after, arrives);
-            }
-            None => {
-                self.count("snapshots lost");
-                self.meet(Situation::SnapshotLost);
-                let failed = Own::SnapshotOutcome(to, term, None);
-                self.schedule(after, Happening::Own(from, life, failed));
-            }
-        }
     }
 
     pub(super) fn wake_when_due(&mut self, id: NodeId) {

@@ -29,6 +29,7 @@ impl Cluster {
             Happening::SnapshotArrives(way, term, snapshot) => {
                 self.snapshot_arrives(way, term, *snapshot)
             }
+            Happening::Stream(number, stage) => self.stream_goes_on(number, stage),
             Happening::Restart(id) => {
                 if self.is_down(id) && !self.is_lost(id) {
                     self.start(id)
@@ -106,6 +107,9 @@ impl Cluster {
                 Ok(())
             }
             Own::Read(event) => self.step(id, *event),
+            Own::SnapshotProgressed(to, term) => {
+                self.step(id, Event::SnapshotProgressed { to, term })
+            }
             Own::SnapshotOutcome(to, term, Some(last)) => {
                 self.step(id, Event::SnapshotSent { to, term, last })
             }
@@ -154,6 +158,7 @@ impl Cluster {
         let id = match happening {
             Happening::Deliver(message) => message.to,
             Happening::SnapshotArrives(way, ..) => way.to,
+            Happening::Stream(number, stage) => self.streams.at_whom(*number, stage)?,
             Happening::Own(id, ..) | Happening::Kick(id) => *id,
             Happening::Restart(_)
             | Happening::Resume(_)

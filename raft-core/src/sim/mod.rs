@@ -30,6 +30,7 @@ mod network;
 mod observe;
 mod operator;
 mod own;
+mod parts;
 mod plan;
 mod recovery;
 mod report;
@@ -39,6 +40,7 @@ mod session_life;
 mod situation;
 mod snapshotting;
 mod story;
+mod streams;
 mod watch;
 mod workload;
 

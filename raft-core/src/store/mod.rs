@@ -13,6 +13,8 @@ mod unsynced;
 pub use directory::{DirectoryLock, create_directory, publish, sync_directory};
 pub use error::StoreError;
 pub use file_snapshot::FileSnapshotStore;
+#[cfg(feature = "sim")]
+pub(crate) use file_snapshot::marks;
 pub use floor::{Floor, FloorMark};
 pub use log::{LogBounds, LogReader, LogStore};
 pub use snapshot::{SnapshotRead, SnapshotSink, SnapshotStore};
