@@ -212,7 +212,7 @@ impl Cluster {
         if was_restoring {
             self.meet(Situation::CrashedWhileRestoring);
         }
-        self.tell(Some(id), Mark::Fault, || how.to_owned());
+        self.tell(Some(id), Mark::Down, || how.to_owned());
         self.abandon(id);
     }
 

@@ -28,7 +28,11 @@ impl Cluster {
         self.futures.answer(id, Asked::ChangeAnswer);
         match answer {
             Ok(begun) => {
-                self.futures.ask(id, Asked::Change(*begun), self.now);
+                // It may have crashed over what it had to do before it says so.
+                let is_up = self.nodes.get(&id).is_some_and(|node| node.raft.is_some());
+                if is_up {
+                    self.futures.ask(id, Asked::Change(*begun), self.now);
+                }
                 self.count("changes begun");
             }
             Err(_) => self.count("changes refused"),
