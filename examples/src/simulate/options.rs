@@ -58,6 +58,9 @@ pub struct ModelOptions {
     /// Heartbeats of leaders beyond their first.
     #[arg(long, default_value_t = 1)]
     pub heartbeats: u8,
+    /// Begin where two leaders have each left an entry in their own logs (thesis figure 3.7, b).
+    #[arg(long)]
+    pub two_rivals: bool,
     /// Commands proposed.
     #[arg(long, default_value_t = 1)]
     pub proposals: u8,
@@ -96,6 +99,9 @@ impl ModelOptions {
         let mut bounds = Bounds::default();
         bounds.depth = self.depth;
         bounds.nodes = self.nodes;
+        if self.two_rivals {
+            bounds.start = Start::TwoRivals;
+        }
         bounds.timeouts = self.timeouts;
         bounds.heartbeats = self.heartbeats;
         bounds.proposals = self.proposals;

@@ -126,6 +126,8 @@ mutants! {
     SnapshotNotVerified = 400, "what is kept of a received snapshot is not verified, and neither is the whole";
     FailedSyncIgnored = 50, "a sync that failed counts as done";
     DamageTakenForAbsence = 50, "a node with a damaged disk starts as an empty one";
+    FloorNotChecked = 400, "an old image of a disk is taken for the newest";
+    IdentityNotChecked = 400, "the disk of another node is taken for one's own";
     UnreadableSnapshotKept = 0 story "snapshots/a_leader_that_cannot_read_its_snapshot_hands_over",
         "a leader stays though it cannot read the snapshot that it owes";
     CampaignsWhileRestoring = 50, "a node campaigns before its snapshot is restored";

@@ -7,6 +7,7 @@ use super::chance::Chance;
 use super::damage::{Damage, Damaged};
 use super::machine::Machine;
 use super::situation::Situation;
+use super::tampering::{Apart, Stamp};
 use crate::config::Config;
 use crate::consensus::mutant::{Mutant, mutant};
 use crate::consensus::{IndexRange, Recovery, RecoveryError, Sequence, Write};
@@ -22,6 +23,7 @@ pub(super) struct Disk {
     queue: VecDeque<Write>,
     /// So many of the queued writes are part of the sync under way.
     syncing: usize,
+    pub(super) apart: Apart,
 }
 
 /// What a crash leaves.
@@ -34,6 +36,7 @@ pub(super) struct Image {
     snapshots: Vec<(SnapshotMeta, Machine)>,
     /// What of all this is not what was written.
     pub(super) damage: Damage,
+    pub(super) stamp: Stamp,
 }
 
 impl Disk {
@@ -64,6 +67,9 @@ impl Disk {
         for write in self.queue.drain(..count) {
             last = Some(write.sequence);
             self.durable.perform(&write);
+        }
+        if last.is_some() {
+            self.stamp();
         }
         last
     }
@@ -224,6 +230,14 @@ impl Image {
         Disk {
             durable,
             ..Disk::default()
+        }
+    }
+
+    /// The same database, beside the snapshots of another image.
+    pub(super) fn with_snapshots_of(self, other: &Self) -> Self {
+        Self {
+            snapshots: other.snapshots.clone(),
+            ..self
         }
     }
 

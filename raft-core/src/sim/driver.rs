@@ -110,6 +110,9 @@ impl Cluster {
     pub(super) fn start(&mut self, id: NodeId) -> Result<(), Broken> {
         let (config, now) = (self.plan.config.clone(), self.now);
         let seed = self.chance.number();
+        if !self.look_at_disk(id) {
+            return Ok(());
+        }
         let Some(node) = self.nodes.get_mut(&id) else {
             return Ok(());
         };

@@ -68,6 +68,7 @@ impl Cluster {
             self.step(victim, Event::CampaignRequested)?;
         }
         self.draw_requests(&ids);
+        self.draw_tampering(&ids);
         self.strike()
     }
 

@@ -172,7 +172,7 @@ impl Cluster {
         true
     }
 
-    fn stop_and_reopen(&mut self, id: NodeId, what: &'static str) {
+    pub(super) fn stop_and_reopen(&mut self, id: NodeId, what: &'static str) {
         self.go_down(id, what);
         let most = Duration::from_secs(2);
         let after = self.operator.chance.duration(Duration::ZERO, most);

@@ -41,6 +41,7 @@ mod situation;
 mod snapshotting;
 mod story;
 mod streams;
+mod tampering;
 mod watch;
 mod workload;
 

@@ -61,6 +61,9 @@ pub struct Plan {
     pub adversary: Adversary,
     /// How disks, clocks and links fail.
     pub mishaps: Mishaps,
+    /// Disks that are replaced by an older image, or by another node's, each millisecond. Only where
+    /// lost nodes are replaced.
+    pub tampering: u64,
 }
 
 impl Plan {
@@ -116,10 +119,14 @@ impl Plan {
             clients: chance.between(1, 6),
             adversary: adversary.clone(),
             mishaps: Mishaps::default(),
+            tampering: 0,
         };
         adversary.sharpen(&mut plan);
         // Only now is it known whether leases trust the clocks.
         plan.mishaps = Mishaps::from_seed(seed, plan.config.lease_reads);
+        if plan.mishaps.do_harm() {
+            plan.tampering = Chance::new(seed, 16).rate(4_000);
+        }
         plan
     }
 
@@ -149,6 +156,7 @@ impl Plan {
             clients: 1,
             adversary: Adversary::default(),
             mishaps: Mishaps::default(),
+            tampering: none,
             ..Self::from_seed(seed)
         }
     }

@@ -44,6 +44,8 @@ pub const FAULTS: &[&str] = &[
     "rotten snapshots",
     "rotten descriptions",
     "lost disks",
+    "disks rolled back",
+    "disks swapped",
     "clock jumps",
     "drifting clocks",
     "partitions",

@@ -126,6 +126,7 @@ situations! {
     SnapshotWithoutRoom = "a snapshot is given up because the disk is full",
     DamageFoundWhileRunning = "a node reads damage and stops",
     DamageFoundAtStart = "a node finds damage when it starts, and does not start",
+    ForeignDiskFound = "a node finds an old image of its disk, or another node's, and does not start",
     StartedPastDamagedSnapshot = "a node starts from an older snapshot than its newest, which is damaged",
     SnapshotUnreadable = "a leader cannot read the snapshot that it owes",
     LeaderLostItsDisk = "a leader loses its disk",

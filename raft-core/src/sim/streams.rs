@@ -30,6 +30,8 @@ pub(super) struct Streams {
     pub(super) chance: Chance,
     open: BTreeMap<u64, Stream>,
     begun: u64,
+    /// How many times longer than a message each part takes, while things go wrong.
+    pace: u32,
 }
 
 /// How far a stream is: what arrives next, at one of its ends.
@@ -67,10 +69,14 @@ const PARTS_MAX: u64 = 12;
 
 impl Streams {
     pub(super) fn new(seed: u64) -> Self {
+        let mut chance = Chance::new(seed, 15);
+        let is_throttled = chance.coin();
+        let pace = u32::try_from(chance.between(2, 30)).unwrap_or(1);
         Self {
-            chance: Chance::new(seed, 15),
+            chance,
             open: BTreeMap::new(),
             begun: 0,
+            pace: if is_throttled { pace } else { 1 },
         }
     }
 
@@ -135,7 +141,8 @@ impl Cluster {
 
     fn send_stage(&mut self, number: u64, stage: Stage) {
         let (low, high) = self.plan.latency;
-        let after = self.streams.chance.duration(low, high);
+        let pace = if self.faults_go_on() { self.streams.pace } else { 1 };
+        let after = pace * self.streams.chance.duration(low, high);
         self.schedule(after, Happening::Stream(number, stage));
     }
 
@@ -268,6 +275,7 @@ impl Cluster {
             return Next::End(None); // Another attempt has taken its place.
         }
         stream.has_moved = true;
+        self.strike_crash(stream.to);
         if self.streams.chance.coin() {
             let progressed = Own::SnapshotProgressed(stream.to, stream.term);
             let after = self.streams.chance.duration(self.plan.latency.0, self.plan.latency.1);

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::start::Start;
 use crate::config::Config;
 
 /// How large the searched world is. Messages have no bound: each may be late, lost, and repeated
@@ -9,6 +10,8 @@ use crate::config::Config;
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Bounds {
+    /// Where it begins. Default [`Start::New`].
+    pub start: Start,
     /// Voters, from 1 to [`NODES_MAX`]. Default 3.
     pub nodes: u8,
     /// Actions in a trace. Default 12.
@@ -58,6 +61,7 @@ pub(super) struct Spent {
 impl Default for Bounds {
     fn default() -> Self {
         Self {
+            start: Start::New,
             nodes: 3,
             depth: 12,
             timeouts: 2,
