@@ -99,6 +99,7 @@ fn figure_of_two_rivals(bounds: &mut Bounds) {
     bounds.start = Start::TwoRivals;
     bounds.depth = FIGURE_DEPTH;
     bounds.timeouts = 3;
+    bounds.timeouts_each = 1;
     bounds.heartbeats = 0;
     bounds.proposals = 0;
     bounds.crashes = 0;
@@ -111,7 +112,10 @@ const FIGURE_DEPTH: u32 = 12;
 
 #[test]
 fn an_entry_of_an_earlier_term_on_a_majority_may_be_replaced() {
-    let report = search(figure_of_two_rivals);
+    let report = search(|bounds| {
+        figure_of_two_rivals(bounds);
+        bounds.depth = FIGURE_DEPTH - 2;
+    });
     println!("{report:?}");
     assert_ne!(report.end, End::CutOff);
     // The two rivals' own elections, and two more.

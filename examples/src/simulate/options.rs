@@ -58,6 +58,9 @@ pub struct ModelOptions {
     /// Heartbeats of leaders beyond their first.
     #[arg(long, default_value_t = 1)]
     pub heartbeats: u8,
+    /// Election timeouts of each single node. By default as many as of all together.
+    #[arg(long)]
+    pub timeouts_each: Option<u8>,
     /// Begin where two leaders have each left an entry in their own logs (thesis figure 3.7, b).
     #[arg(long)]
     pub two_rivals: bool,
@@ -99,6 +102,7 @@ impl ModelOptions {
         let mut bounds = Bounds::default();
         bounds.depth = self.depth;
         bounds.nodes = self.nodes;
+        bounds.timeouts_each = self.timeouts_each.unwrap_or(u8::MAX);
         if self.two_rivals {
             bounds.start = Start::TwoRivals;
         }

@@ -7,6 +7,7 @@
 //! | [`divergences`] | where we leave the thesis, and why |
 //! | [`rules`] | rules learnt from other systems, and the test that holds each |
 //! | [`model`] | what the model check searches, and what it does not |
+//! | [`planted_faults`] | the faults that are planted to be found: how to run them, and to add one |
 //! | [`stories`] | how to read and write a scenario |
 //! | `simulate_your_own_machine` | the simulator on a state machine of yours (feature `sim`) |
 //!
@@ -20,6 +21,9 @@ pub mod glossary {}
 
 #[doc = include_str!("model.md")]
 pub mod model {}
+
+#[doc = include_str!("planted_faults.md")]
+pub mod planted_faults {}
 
 #[doc = include_str!("rules.md")]
 pub mod rules {}

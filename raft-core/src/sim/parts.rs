@@ -282,3 +282,80 @@ fn misuse(detail: &str) -> StoreError {
         detail: detail.to_owned(),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::id::{ChainLink, NodeId, Term};
+    use crate::membership::Membership;
+    use crate::time::ClusterTime;
+    use crate::transport::{IncomingSnapshot, SnapshotIntake};
+
+    const DATA: &[u8] = b"what a state machine has written, and a receiver gets in parts";
+
+    fn meta() -> SnapshotMeta {
+        let id = LogId::new(Term::new(1), LogIndex::new(7));
+        SnapshotMeta {
+            header: SnapshotHeader {
+                last: ChainLink { id, checksum: 0 },
+                time: ClusterTime::ZERO,
+                membership: Arc::new(Membership::nobody()),
+                membership_at: id,
+            },
+            size: DATA.len() as u64,
+            checksum: crc32c::crc32c(DATA),
+        }
+    }
+
+    fn incoming(parts: &Parts) -> IncomingSnapshot {
+        let intake = parts.inbox().receive_snapshot(NodeId::new(1), Term::new(1), meta());
+        match intake.unwrap() {
+            SnapshotIntake::Wanted(incoming) => incoming,
+            SnapshotIntake::Unneeded => unreachable!("nothing is committed"),
+        }
+    }
+
+    #[test]
+    fn what_a_crash_has_torn_is_gone_on_with_where_it_agrees_with_its_marks() {
+        let mut resumed = 0;
+        for seed in 0..300 {
+            let (parts, mut chance) = (Parts::default(), Chance::new(seed, 0));
+            let mut first = incoming(&parts);
+            let arrived = usize::try_from(chance.between(1, DATA.len() as u64 - 1)).unwrap();
+            for (at, byte) in DATA.iter().enumerate().take(arrived) {
+                first.take(at as u64, &[*byte]).unwrap();
+            }
+            parts.crash(&mut chance);
+            drop(first);
+            let mut second = incoming(&parts);
+            let kept = usize::try_from(second.kept().size).unwrap();
+            assert!(kept <= arrived, "seed {seed}");
+            resumed += usize::from(kept > 0);
+            second.take(kept as u64, &DATA[kept..]).unwrap();
+            second.complete().unwrap();
+            assert_eq!(parts.take_finished().unwrap(), DATA, "seed {seed}");
+        }
+        assert!(resumed > 100, "{resumed} of 300 went on");
+    }
+
+    #[test]
+    fn a_stream_that_was_cut_goes_on_after_all_that_has_arrived() {
+        let parts = Parts::default();
+        let mut first = incoming(&parts);
+        first.take(0, &DATA[..20]).unwrap();
+        drop(first);
+        assert_eq!(incoming(&parts).kept().size, 20);
+    }
+
+    #[test]
+    fn who_begins_again_takes_over() {
+        let parts = Parts::default();
+        let mut first = incoming(&parts);
+        first.take(0, &DATA[..20]).unwrap();
+        let mut second = incoming(&parts);
+        first.take(20, &DATA[20..30]).unwrap_err();
+        second.take(20, &DATA[20..]).unwrap();
+        second.complete().unwrap();
+        assert_eq!(parts.take_finished().unwrap(), DATA);
+    }
+}

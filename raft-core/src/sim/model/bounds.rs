@@ -19,6 +19,8 @@ pub struct Bounds {
     /// Election timeouts, of all nodes together; so no term is further from the first than this.
     /// Default 2.
     pub timeouts: u8,
+    /// Election timeouts of each single node. Default: as many as of all together.
+    pub timeouts_each: u8,
     /// Heartbeats that a leader sends beyond the one with which it takes office. Default 1.
     pub heartbeats: u8,
     /// Commands that are proposed. Default 1.
@@ -51,6 +53,7 @@ pub const NODES_MAX: u8 = 5;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub(super) struct Spent {
     pub(super) timeouts: u8,
+    pub(super) timeouts_of: [u8; NODES_MAX as usize],
     pub(super) heartbeats: u8,
     pub(super) proposals: u8,
     pub(super) crashes: u8,
@@ -65,6 +68,7 @@ impl Default for Bounds {
             nodes: 3,
             depth: 12,
             timeouts: 2,
+            timeouts_each: u8::MAX,
             heartbeats: 1,
             proposals: 1,
             crashes: 1,

@@ -157,7 +157,7 @@ impl Search {
         if action.what == What::Timeout && !self.bounds.pre_votes {
             self.poll(world, &mut next, action.actor)?;
         }
-        next.spend(action);
+        next.spend(action, &self.bounds);
         Ok(Some(next))
     }
 
