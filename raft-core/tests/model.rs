@@ -179,34 +179,25 @@ mod faults {
     }
 
     #[test]
-    fn explore() {
-        expect_panics();
-        for fault in [Mutant::TwoChangesAtOnce, Mutant::MembershipOnCommit, Mutant::MembershipNotRolledBack, Mutant::ChangeBeforeOwnEntry, Mutant::WinsWithHalf, Mutant::LearnersPromotedAtOnce] {
-            let mut bounds = Bounds::default();
-            small(&mut bounds);
-            bounds.changes = 2;
+    fn careless_changes_of_membership_are_found() {
+        let faults = [
+            (Mutant::TwoChangesAtOnce, 8),
+            (Mutant::MembershipNotRolledBack, 11),
+        ];
+        every_one_is_found(&faults, |bounds| {
+            small(bounds);
             bounds.timeouts = 2;
-            bounds.states_max = 400_000;
-            let found = model::check_mutant(fault, &bounds);
-            println!("changes {}: {:?}", fault.name(), found.map(|r| r.depth).map_err(|v| (v.trace.len(), v.property)));
-        }
-        for fault in [Mutant::SnapshotTermLost, Mutant::SnapshotKeepsLog, Mutant::SnapshotForgetsMembership, Mutant::PurgedBeforeSnapshot, Mutant::SnapshotMovesBack, Mutant::AppliedBeforeCommit] {
-            let mut bounds = Bounds::default();
-            small(&mut bounds);
+            bounds.changes = 2;
+        });
+    }
+
+    #[test]
+    fn a_log_that_is_purged_too_early_is_found() {
+        let faults = [(Mutant::PurgedBeforeSnapshot, 5)];
+        every_one_is_found(&faults, |bounds| {
+            small(bounds);
             bounds.snapshots = true;
-            bounds.states_max = 400_000;
-            let found = model::check_mutant(fault, &bounds);
-            println!("snapshots {}: {:?}", fault.name(), found.map(|r| r.depth).map_err(|v| (v.trace.len(), v.property)));
-        }
-        for fault in [Mutant::TimeoutNowWithoutVote, Mutant::TimeoutNowFromAnyone, Mutant::OldTimeoutNowFollowed, Mutant::CandidacyNotPersisted, Mutant::TransferWithoutCatchUp, Mutant::VotesForAnyLog, Mutant::UpToDateByIndex] {
-            let mut bounds = Bounds::default();
-            small(&mut bounds);
-            bounds.transfers = 2;
-            bounds.timeouts = 1;
-            bounds.states_max = 400_000;
-            let found = model::check_mutant(fault, &bounds);
-            println!("transfers {}: {:?}", fault.name(), found.map(|r| r.depth).map_err(|v| (v.trace.len(), v.property)));
-        }
+        });
     }
 
     #[test]

@@ -67,7 +67,13 @@ mod tests {
     #[test]
     fn a_page_needs_nothing_else_and_ends_no_script_early() {
         let replay = raft_core::sim::replay_life(5_000_094);
-        let text = page(5_000_094, ("</script> ended", true), &replay.story, Timestamp::ZERO).unwrap();
+        let text = page(
+            5_000_094,
+            ("</script> ended", true),
+            &replay.story,
+            Timestamp::ZERO,
+        )
+        .unwrap();
         assert_eq!(text.matches("</script>").count(), 1);
         assert!(!text.contains("src=") && !text.contains("href="));
         assert!(text.contains("\"arrows\":[["));

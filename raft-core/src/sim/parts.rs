@@ -89,7 +89,9 @@ impl Parts {
     /// Whether there is a part with bytes that are not synced.
     pub(super) fn may_tear(&self) -> bool {
         let slot = self.slot();
-        slot.part.as_ref().is_some_and(|part| part.synced.0 < part.data.len())
+        slot.part
+            .as_ref()
+            .is_some_and(|part| part.synced.0 < part.data.len())
     }
 
     /// Whether the last attempt has gone on with what an earlier life had kept.
@@ -308,7 +310,9 @@ mod tests {
     }
 
     fn incoming(parts: &Parts) -> IncomingSnapshot {
-        let intake = parts.inbox().receive_snapshot(NodeId::new(1), Term::new(1), meta());
+        let intake = parts
+            .inbox()
+            .receive_snapshot(NodeId::new(1), Term::new(1), meta());
         match intake.unwrap() {
             SnapshotIntake::Wanted(incoming) => incoming,
             SnapshotIntake::Unneeded => unreachable!("nothing is committed"),

@@ -101,11 +101,7 @@ impl Cluster {
     }
 }
 
-fn holds_what_was_asked_for(
-    node: NodeId,
-    taken: Option<&SnapshotMeta>,
-    applied: LogIndex,
-) -> Held {
+fn holds_what_was_asked_for(node: NodeId, taken: Option<&SnapshotMeta>, applied: LogIndex) -> Held {
     match taken {
         Some(meta) if meta.id().index < applied => broken(
             "a snapshot holds what was applied when it was asked for",

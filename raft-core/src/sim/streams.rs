@@ -102,7 +102,10 @@ impl Cluster {
         self.count("snapshots sent");
         let node = self.nodes.get(&from);
         let newest = node.and_then(|node| node.disk.newest_snapshot());
-        let Some(snapshot) = newest.filter(|(meta, _)| meta.id().index >= reaches).cloned() else {
+        let Some(snapshot) = newest
+            .filter(|(meta, _)| meta.id().index >= reaches)
+            .cloned()
+        else {
             let unreadable = Own::SnapshotUnreadable(to, term);
             self.schedule(Duration::ZERO, Happening::Own(from, life, unreadable));
             return;
@@ -141,7 +144,11 @@ impl Cluster {
 
     fn send_stage(&mut self, number: u64, stage: Stage) {
         let (low, high) = self.plan.latency;
-        let pace = if self.faults_go_on() { self.streams.pace } else { 1 };
+        let pace = if self.faults_go_on() {
+            self.streams.pace
+        } else {
+            1
+        };
         let after = pace * self.streams.chance.duration(low, high);
         self.schedule(after, Happening::Stream(number, stage));
     }
@@ -177,7 +184,9 @@ impl Cluster {
         };
         let (from, to) = (stream.from, stream.to);
         let receiver = self.nodes.get(&to);
-        let life = receiver.filter(|node| node.raft.is_some()).map(|node| node.life);
+        let life = receiver
+            .filter(|node| node.raft.is_some())
+            .map(|node| node.life);
         let is_met = life.is_some() && stream.to_life.is_none_or(|known| life == Some(known));
         if !is_met {
             self.meet(Situation::SnapshotToTheDead);
@@ -186,7 +195,11 @@ impl Cluster {
         // So often that a whole snapshot fails about as often as the plan says.
         let rate = self.plan.snapshot_failure / 4;
         let fails = self.faults_go_on() && self.streams.chance.happens(rate);
-        let life = self.streams.open.get(&number).map_or(0, |stream| stream.life);
+        let life = self
+            .streams
+            .open
+            .get(&number)
+            .map_or(0, |stream| stream.life);
         !is_met || !is_linked || fails || !self.lives(from, life)
     }
 
@@ -233,7 +246,9 @@ impl Cluster {
         let Some(node) = self.nodes.get_mut(&to) else {
             return Next::End(None);
         };
-        let taken = node.inbox.receive_snapshot(stream.from, stream.term, stream.meta.clone());
+        let taken = node
+            .inbox
+            .receive_snapshot(stream.from, stream.term, stream.meta.clone());
         let incoming = match taken {
             Ok(SnapshotIntake::Wanted(incoming)) => incoming,
             Ok(SnapshotIntake::Unneeded) => {
@@ -270,7 +285,10 @@ impl Cluster {
         if let Some(ends) = self.ends_as_stale(stream) {
             return ends;
         }
-        let taken = stream.incoming.as_mut().map(|incoming| incoming.take(part.offset, &part.data));
+        let taken = stream
+            .incoming
+            .as_mut()
+            .map(|incoming| incoming.take(part.offset, &part.data));
         if !matches!(taken, Some(Ok(()))) {
             return Next::End(None); // Another attempt has taken its place.
         }
@@ -278,7 +296,10 @@ impl Cluster {
         self.strike_crash(stream.to);
         if self.streams.chance.coin() {
             let progressed = Own::SnapshotProgressed(stream.to, stream.term);
-            let after = self.streams.chance.duration(self.plan.latency.0, self.plan.latency.1);
+            let after = self
+                .streams
+                .chance
+                .duration(self.plan.latency.0, self.plan.latency.1);
             self.schedule(after, Happening::Own(stream.from, stream.life, progressed));
         }
         next_part(stream)
@@ -300,7 +321,10 @@ impl Cluster {
         };
         self.meet(Situation::StreamEndedAsStale);
         self.tell(Some(stream.to), Mark::Fault, || {
-            format!("the stream of {} from {} is stale", stream.meta, stream.from)
+            format!(
+                "the stream of {} from {} is stale",
+                stream.meta, stream.from
+            )
         });
         Some(Next::End(outcome))
     }
@@ -325,6 +349,10 @@ impl Cluster {
             self.end_stream(&stream, None);
             return Ok(());
         };
+        if stream.machine.saved.as_ref() != Some(&bytes) {
+            let detail = format!("node {to} has received other bytes as {}", stream.meta);
+            return broken("a received snapshot is the one that was sent", detail);
+        }
         let machine = if self.subject.is_some() {
             let mut machine = stream.machine.clone();
             machine.saved = Some(bytes);
@@ -336,7 +364,9 @@ impl Cluster {
             let detail = format!("node {to} has received what is no state as {}", stream.meta);
             return broken("a received snapshot is the one that was sent", detail);
         };
-        let Stream { from, term, meta, .. } = &stream;
+        let Stream {
+            from, term, meta, ..
+        } = &stream;
         let (from, term, meta) = (*from, *term, meta.clone());
         self.end_stream(&stream, Some(meta.id()));
         if let Some(node) = self.nodes.get_mut(&to) {

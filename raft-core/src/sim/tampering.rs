@@ -79,11 +79,15 @@ impl Disk {
         let stamp = found.unwrap_or(self.durable()).stamp;
         let is_foreign = stamp.owner.is_some_and(|owner| owner != id);
         if is_foreign && !mutant(Mutant::IdentityNotChecked) {
-            return Err(Damaged(format!("a disk that is another node's ({stamp:?})")));
+            return Err(Damaged(format!(
+                "a disk that is another node's ({stamp:?})"
+            )));
         }
         if !is_foreign && stamp.syncs < self.apart.floor && !mutant(Mutant::FloorNotChecked) {
             let floor = self.apart.floor;
-            return Err(Damaged(format!("a database below its floor of {floor} ({stamp:?})")));
+            return Err(Damaged(format!(
+                "a database below its floor of {floor} ({stamp:?})"
+            )));
         }
         if let Some(image) = self.apart.replaced_by.take() {
             *self.durable_mut() = *image;
@@ -110,7 +114,10 @@ impl Cluster {
         if !self.may_lose(victim) || self.is_impaired(other) {
             return;
         }
-        let theirs = self.nodes.get(&other).map(|node| node.disk.durable().clone());
+        let theirs = self
+            .nodes
+            .get(&other)
+            .map(|node| node.disk.durable().clone());
         let Some(disk) = self.nodes.get_mut(&victim).map(|node| &mut node.disk) else {
             return;
         };
@@ -205,7 +212,11 @@ mod tests {
         synced(&mut disk, 2);
         disk.apart.replaced_by = Some(Box::new(copy));
         assert!(disk.look(OWNER).is_err());
-        assert_eq!(disk.durable().hard_state.term, Term::new(2), "it is not touched");
+        assert_eq!(
+            disk.durable().hard_state.term,
+            Term::new(2),
+            "it is not touched"
+        );
     }
 
     #[test]

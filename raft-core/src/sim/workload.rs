@@ -176,7 +176,10 @@ impl Cluster {
         let last = node.machine.last;
         let earlier = std::mem::replace(&mut node.shown, last.id.index);
         self.checks.read_locally(at, &node.machine, earlier)?;
-        let has_leader = node.raft.as_ref().is_some_and(|raft| raft.standing().leader.is_some());
+        let has_leader = node
+            .raft
+            .as_ref()
+            .is_some_and(|raft| raft.standing().leader.is_some());
         if last.id.index < known {
             self.meet(Situation::LocalReadLags);
         }

@@ -55,7 +55,8 @@ impl Checks {
         let index = last.id.index;
         let is_prefix = last == ChainLink::ORIGIN || self.canonical(index) == Some(last);
         if !is_prefix {
-            let detail = format!("node {node} shows the state after {last}, which is not committed");
+            let detail =
+                format!("node {node} shows the state after {last}, which is not committed");
             return broken("a local read shows what is committed", detail);
         }
         if index < earlier {

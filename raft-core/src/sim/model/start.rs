@@ -82,9 +82,11 @@ impl Start {
             _ => None,
         };
         let before = log.last().map_or(ChainLink::ORIGIN, Entry::link);
-        log.extend(led.map(|term| {
-            Entry::new(before, term, ClusterTime::ZERO, Sealed::new(Payload::Blank))
-        }));
+        log.extend(
+            led.map(|term| {
+                Entry::new(before, term, ClusterTime::ZERO, Sealed::new(Payload::Blank))
+            }),
+        );
         let term = last_term;
         let hard_state = HardState { term, vote };
         Begun { log, hard_state }

@@ -41,7 +41,9 @@ impl World {
             What::Timeout => {
                 spent.timeouts += 1;
                 // With no bound for each, whose they were makes no difference.
-                if is_counted_each && let Some(own) = spent.timeouts_of.get_mut(usize::from(action.actor)) {
+                if is_counted_each
+                    && let Some(own) = spent.timeouts_of.get_mut(usize::from(action.actor))
+                {
                     *own += 1;
                 }
             }
