@@ -76,7 +76,7 @@ mutants! {
     VotesTwice = 50, "a node votes though it has voted for another";
     VoteKeptIntoNewTerm = 50, "the vote of the former term counts in the next";
     VotesForAnyLog = 50, "a vote is given without a look at the candidate's log";
-    UpToDateByIndex = 50, "logs are compared by length only";
+    UpToDateByIndex = 400, "logs are compared by length only";
     UpToDateByTerm = 50, "logs are compared by last term only";
     PreVoteForAnyLog = 50, "a pre-vote is granted whatever the candidate's log";
     PreVoteUnderLeader = 50, "a pre-vote is granted under a live leader";
@@ -142,7 +142,7 @@ mutants! {
         "who is voted out cannot lead its removal to the end";
     JointNeverLeft = 50, "a joint membership is never left";
     SettledNotTold = 50, "nobody is told that a change of membership is settled";
-    RemovedLeaderStays = 50, "a leader without a vote goes on";
+    RemovedLeaderStays = 400, "a leader without a vote goes on";
     LearnersPromotedAtOnce = 50, "a vote is given before the node has caught up";
     ProposalsDuringTransfer = 50, "a leader takes proposals while it hands over";
     TransferWithoutCatchUp = 50, "the target of a transfer is told to campaign before it has everything";

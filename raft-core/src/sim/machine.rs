@@ -72,7 +72,7 @@ impl Machine {
 
     /// The state of which these bytes are the snapshot, at the same place in the log as `self`. `None`
     /// if no state is encoded so.
-    pub(super) fn decoded(&self, bytes: Bytes) -> Option<Self> {
+    pub(super) fn decoded(&self, bytes: &Bytes) -> Option<Self> {
         let (hash, mut rest) = bytes.split_first_chunk()?;
         let mut registers = BTreeMap::new();
         while let Some((key, after)) = rest.split_first() {

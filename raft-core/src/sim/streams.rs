@@ -358,7 +358,7 @@ impl Cluster {
             machine.saved = Some(bytes);
             Some(machine)
         } else {
-            stream.machine.decoded(bytes)
+            stream.machine.decoded(&bytes)
         };
         let Some(machine) = machine else {
             let detail = format!("node {to} has received what is no state as {}", stream.meta);
