@@ -244,8 +244,10 @@ impl Cluster {
         let Some(raft) = node.raft.as_mut() else {
             return Ok(());
         };
-        let moment = Moment::new(raft, node.clock.local(now), &event);
-        raft.step(node.clock.local(now), event, &mut effects);
+        let local = node.clock.local(now);
+        // When a clock jumps back, time stands still to the core, and to its checkers.
+        let moment = Moment::new(raft, local.max(node.watched.last_step), &event);
+        raft.step(local, event, &mut effects);
         raft.check_state();
         self.report.steps += 1;
         let after = raft.status_brief();

@@ -19,7 +19,7 @@ pub struct Report {
     pub committed: u64,
     /// Writes acknowledged to clients.
     pub writes: u64,
-    /// Linearizable reads answered.
+    /// Reads answered, of every kind.
     pub reads: u64,
     /// Elections won.
     pub elections: u64,
