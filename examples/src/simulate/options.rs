@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
-use raft_core::sim::model::{Bounds, NODES_MAX};
+use raft_core::sim::model::{Bounds, NODES_MAX, Start};
 
 /// Simulates whole clusters, faults included, and checks everything that Raft promises.
 #[derive(Clone, Debug, Parser)]
