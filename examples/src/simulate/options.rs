@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
-use raft_core::sim::model::{Bounds, NODES_MAX};
+use raft_core::sim::model::{Bounds, NODES_MAX, Start};
 
 /// Simulates whole clusters, faults included, and checks everything that Raft promises.
 #[derive(Clone, Debug, Parser)]
@@ -58,6 +58,12 @@ pub struct ModelOptions {
     /// Heartbeats of leaders beyond their first.
     #[arg(long, default_value_t = 1)]
     pub heartbeats: u8,
+    /// Election timeouts of each single node. By default as many as of all together.
+    #[arg(long)]
+    pub timeouts_each: Option<u8>,
+    /// Begin where two leaders have each left an entry in their own logs (thesis figure 3.7, b).
+    #[arg(long)]
+    pub two_rivals: bool,
     /// Commands proposed.
     #[arg(long, default_value_t = 1)]
     pub proposals: u8,
@@ -96,6 +102,10 @@ impl ModelOptions {
         let mut bounds = Bounds::default();
         bounds.depth = self.depth;
         bounds.nodes = self.nodes;
+        bounds.timeouts_each = self.timeouts_each.unwrap_or(u8::MAX);
+        if self.two_rivals {
+            bounds.start = Start::TwoRivals;
+        }
         bounds.timeouts = self.timeouts;
         bounds.heartbeats = self.heartbeats;
         bounds.proposals = self.proposals;

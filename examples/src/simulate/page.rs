@@ -1,7 +1,7 @@
 //! One self-contained page: a lane for each node, an arrow for each message, faults marked.
 
 use raft_core::id::NodeId;
-use raft_core::sim::Story;
+use raft_core::sim::{Line, Mark, Story};
 use raft_core::time::Timestamp;
 use serde_json::{Value, json};
 
@@ -10,18 +10,21 @@ use crate::failure::{Failure, OrFail};
 /// The page as text, with what happened since `from`.
 pub(super) fn page(
     seed: u64,
-    ending: &str,
+    (ending, is_violated): (&str, bool),
     story: &Story,
     from: Timestamp,
 ) -> Result<String, Failure> {
     let millis = |at: Timestamp| at.as_nanos() as f64 / 1e6;
+    let told = |line: &Line| {
+        let node = line.node.map(NodeId::get);
+        json!([millis(line.at), node, line.mark.name(), line.text])
+    };
     let lines = story.lines.iter().filter(|line| line.at >= from);
-    let lines: Vec<Value> = lines
-        .map(|line| {
-            let node = line.node.map(NodeId::get);
-            json!([millis(line.at), node, line.mark.name(), line.text])
-        })
-        .collect();
+    let lines: Vec<Value> = lines.map(told).collect();
+    // Who leads and who is down when the page begins.
+    let news = |mark: Mark| matches!(mark, Mark::Role | Mark::Down | Mark::Fault);
+    let before = story.lines.iter().filter(|line| line.at < from);
+    let before: Vec<Value> = before.filter(|line| news(line.mark)).map(told).collect();
     let arrows = story.arrows.iter();
     let arrows: Vec<Value> = arrows
         .filter(|arrow| arrow.arrives.unwrap_or(arrow.sent) >= from)
@@ -42,8 +45,10 @@ pub(super) fn page(
     let data = json!({
         "seed": seed,
         "ending": ending,
+        "violated": is_violated,
         "nodes": nodes,
         "from": millis(from),
+        "before": before,
         "lines": lines,
         "arrows": arrows,
     });
@@ -62,7 +67,13 @@ mod tests {
     #[test]
     fn a_page_needs_nothing_else_and_ends_no_script_early() {
         let replay = raft_core::sim::replay_life(5_000_094);
-        let text = page(5_000_094, "</script> ended", &replay.story, Timestamp::ZERO).unwrap();
+        let text = page(
+            5_000_094,
+            ("</script> ended", true),
+            &replay.story,
+            Timestamp::ZERO,
+        )
+        .unwrap();
         assert_eq!(text.matches("</script>").count(), 1);
         assert!(!text.contains("src=") && !text.contains("href="));
         assert!(text.contains("\"arrows\":[["));

@@ -25,7 +25,12 @@ pub(super) fn run(options: &ReplayOptions) -> Result<(), Failure> {
         Err(violation) => format!("{}: {}", violation.property, violation.detail),
     };
     if let Some(file) = &options.html {
-        let text = page(options.seed, &ending, &replay.story, from)?;
+        let text = page(
+            options.seed,
+            (&ending, replay.outcome.is_err()),
+            &replay.story,
+            from,
+        )?;
         fs::write(file, text).or_fail(|| format!("cannot write {}", file.display()))?;
         complain(format_args!("the page is {}", file.display()));
     }

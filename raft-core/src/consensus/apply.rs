@@ -84,6 +84,8 @@ impl Shared {
     pub(super) fn pump_apply(&mut self, out: &mut Effects) {
         let through = if mutant(Mutant::AppliedBeforeSync) {
             self.committed
+        } else if mutant(Mutant::AppliedBeforeCommit) {
+            self.log.durable()
         } else {
             self.committed.min(self.log.durable())
         };

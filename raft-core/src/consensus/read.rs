@@ -275,7 +275,8 @@ impl Shared {
         // A state machine may take its time over what is committed already.
         for queue in self.reads.confirmed.values_mut() {
             queue.retain_mut(|asked| {
-                let waits = now.since(asked.at) < APPLY_PATIENCE * patience;
+                let waits = now.since(asked.at) < APPLY_PATIENCE * patience
+                    || mutant(Mutant::AwaitedForEver);
                 if !waits {
                     expired.push((asked.wish, std::mem::take(&mut asked.reads)));
                 }

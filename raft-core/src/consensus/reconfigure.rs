@@ -122,7 +122,9 @@ impl Leader {
         if self.settled != at {
             self.settled = at;
             self.catching_up.clear();
-            out.push(Effect::MembershipSettled { at });
+            if !mutant(Mutant::SettledNotTold) {
+                out.push(Effect::MembershipSettled { at });
+            }
         }
         // A leader without a vote has led to the end what removed it (thesis §4.2.2).
         self.retires = !membership.is_voter(shared.id) && !mutant(Mutant::RemovedLeaderStays);

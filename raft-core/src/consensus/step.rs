@@ -371,6 +371,11 @@ impl Raft {
     }
 
     fn on_applied_awaited(&mut self, reads: Vec<ReadId>, index: LogIndex, out: &mut Effects) {
+        let index = if mutant(Mutant::AwaitedEntryIgnored) {
+            index.min(self.shared.committed)
+        } else {
+            index
+        };
         if let Some(reads) = self.shared.admit_reads(reads, Wish::Known, out) {
             self.shared.await_applied(reads, index);
             self.shared.release_reads(out);

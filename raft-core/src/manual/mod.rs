@@ -8,6 +8,7 @@
 //! | [`rules`] | rules learnt from other systems, and the test that holds each |
 //! | [`model`] | what the model check searches, and what it does not |
 //! | [`snapshots`] | taking, sending and keeping snapshots; backups, and how to restore them |
+//! | [`planted_faults`] | the faults that are planted to be found: how to run them, and to add one |
 //! | [`stories`] | how to read and write a scenario |
 //! | [`your_own_backend`] | how to write a store and a transport, and how to prove them |
 //! | `simulate_your_own_machine` | the simulator on a state machine of yours (feature `sim`) |
@@ -22,6 +23,9 @@ pub mod glossary {}
 
 #[doc = include_str!("model.md")]
 pub mod model {}
+
+#[doc = include_str!("planted_faults.md")]
+pub mod planted_faults {}
 
 #[doc = include_str!("rules.md")]
 pub mod rules {}

@@ -6,7 +6,7 @@ use super::cluster::{Cluster, Happening, Own};
 use super::driver::SimNode;
 use super::machine::Machine;
 use super::situation::Situation;
-use crate::consensus::{Event, Gathered, Gathering};
+use crate::consensus::{Event, Gathered, Gathering, Refusal};
 use crate::entry::Entry;
 use crate::id::{LogIndex, NodeId};
 use crate::message::ReadId;
@@ -144,12 +144,13 @@ impl Cluster {
             return Ok(());
         };
         let mut machine = node.machine.clone();
-        machine.saved = match &mut self.subject {
-            Some(subject) => Some(subject.snapshot(id)?),
-            None => None,
+        let saved = match &mut self.subject {
+            Some(subject) => subject.snapshot(id)?,
+            None => machine.encode(),
         };
+        machine.saved = Some(saved);
         let Some(meta) = machine.meta() else {
-            return Ok(()); // The first entry is a membership: there is none only if nothing was applied.
+            return self.snapshot_ended(id, None); // Nothing was applied.
         };
         let written = Own::SnapshotWritten(Box::new((meta, machine)));
         let after = 4 * self.latency();
@@ -176,10 +177,15 @@ impl Cluster {
         Ok(())
     }
 
-    pub(super) fn reads_failed(&mut self, id: NodeId, reads: &[ReadId]) {
+    pub(super) fn reads_failed(&mut self, id: NodeId, reads: &[ReadId], reason: &Refusal) {
         for read in reads {
             self.futures.answer(id, Asked::Read(*read));
             if let Some(client) = self.clients.reader(id, *read) {
+                let operation = self.clients.waiting.get(&client);
+                let is_awaited = operation.is_some_and(|operation| operation.awaits.is_some());
+                if is_awaited && *reason == Refusal::TimedOut {
+                    self.meet(Situation::AwaitedEntryMissed);
+                }
                 self.finish(client, End::ReadFailed);
             }
         }

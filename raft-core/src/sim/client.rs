@@ -13,10 +13,13 @@ use crate::time::Timestamp;
 #[derive(Clone, Debug)]
 pub(super) struct Clients {
     pub(super) chance: Chance,
+    modes: Chance,
     values: u64,
     reads: u64,
     /// The greatest index that any client was told of, and when that changed.
     told: Vec<(Timestamp, LogIndex)>,
+    /// The greatest index that each client was told of itself.
+    seen: BTreeMap<u64, LogIndex>,
     /// What each client has written last.
     pub(super) written: BTreeMap<u64, u64>,
     /// The client whose write is being proposed, until somebody has it.
@@ -36,6 +39,8 @@ pub(super) struct Operation {
     /// The newest term of any leader at that time.
     pub(super) term: Term,
     pub(super) kind: Kind,
+    /// A read waits for this entry, which its node had not applied when it was asked.
+    pub(super) awaits: Option<LogIndex>,
 }
 
 /// How fresh a read is to be.
@@ -44,8 +49,14 @@ pub(super) enum Mode {
     Linearizable,
     Lease,
     Bounded(Duration),
+    /// It reflects this entry.
+    AtLeast(LogIndex),
+    /// It reflects what its node has applied, whatever that is.
+    Local,
 }
 
+/// No life has so many entries.
+const NEVER: u64 = 1_000_000;
 const LAG: (Duration, Duration) = (Duration::from_millis(1), Duration::from_millis(300));
 
 /// What an operation waits for.
@@ -96,9 +107,11 @@ impl Clients {
     pub(super) fn new(seed: u64) -> Self {
         Self {
             chance: Chance::new(seed, 2),
+            modes: Chance::new(seed, 12),
             values: 0,
             reads: 0,
             told: Vec::new(),
+            seen: BTreeMap::new(),
             written: BTreeMap::new(),
             proposing: None,
             waiting: BTreeMap::new(),
@@ -130,6 +143,32 @@ impl Clients {
         let later = self.told.partition_point(|(told, _)| *told <= time);
         let last = later.checked_sub(1).and_then(|at| self.told.get(at));
         last.map_or(LogIndex::ZERO, |(_, index)| *index)
+    }
+
+    /// A client was told of everything through `index`.
+    pub(super) fn sees(&mut self, client: u64, index: LogIndex) {
+        let seen = self.seen.entry(client).or_default();
+        *seen = index.max(*seen);
+    }
+
+    /// How fresh a read is to be that asks nobody else, in a quarter of all reads. `known` is what any
+    /// client was told of. While things go wrong, some wait for what is yet to come, or never does.
+    pub(super) fn own_mode(
+        &mut self,
+        client: u64,
+        known: LogIndex,
+        faults_go_on: bool,
+    ) -> Option<Mode> {
+        let seen = self.seen.get(&client).copied().unwrap_or_default();
+        let more = self.modes.between(1, 20);
+        Some(match self.modes.below(32) {
+            0..=3 => Mode::Local,
+            4 | 5 => Mode::AtLeast(seen),
+            6 if faults_go_on => Mode::AtLeast(known.plus(more)),
+            7 if faults_go_on && more == 1 => Mode::AtLeast(known.plus(NEVER)),
+            6 | 7 => Mode::AtLeast(known),
+            _ => return None,
+        })
     }
 
     /// How fresh a read is to be.

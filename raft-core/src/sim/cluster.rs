@@ -15,6 +15,7 @@ use super::plan::Plan;
 use super::report::{Report, Violation};
 use super::restoring::Restorer;
 use super::story::{Arrow, Line, Mark, Story};
+use super::streams::{Stage, Streams};
 use crate::consensus::{Event, IndexRange, Reader};
 use crate::entry::{Entry, Payload, Sealed};
 use crate::id::{ChainLink, LogId, NodeId, Term};
@@ -39,10 +40,14 @@ pub(super) struct Cluster {
     pub(super) chance: Chance,
     /// Of the adversary.
     pub(super) strikes: Chance,
+    /// Of operators who want snapshots.
+    pub(super) asks: Chance,
     pub(super) checks: Checks,
     pub(super) report: Report,
     /// Who began the last change of membership.
     pub(super) changed_by: Option<NodeId>,
+    /// Snapshots on their way.
+    pub(super) streams: Streams,
     /// What the nodes owe an answer to.
     pub(super) futures: Futures,
     /// Machines besides the simulator's own: a user's, or one in sessions.
@@ -63,7 +68,10 @@ pub(super) enum Happening {
     Deliver(Message),
     /// Of one life of a node, and void once that has ended.
     Own(NodeId, u64, Own),
+    /// A copy of a whole snapshot, much later.
     SnapshotArrives(Way, Term, Box<(SnapshotMeta, Machine)>),
+    /// A snapshot goes on on its way.
+    Stream(u64, Stage),
     Restart(NodeId),
     /// A pause may be over.
     Resume(NodeId),
@@ -96,6 +104,8 @@ pub(super) enum Own {
     Fetch(Reader, IndexRange, usize, Duration),
     /// What was read some time ago.
     Read(Box<Event>),
+    /// The receiver of a snapshot has more of it.
+    SnapshotProgressed(NodeId, Term),
     /// What became of a snapshot on its way to another node.
     SnapshotOutcome(NodeId, Term, Option<LogId>),
     /// There is no snapshot for this node that can be read.
@@ -141,12 +151,14 @@ impl Cluster {
             clients: Clients::new(seed),
             chance: Chance::new(seed, 3),
             strikes: Chance::new(seed, 6),
+            asks: Chance::new(seed, 14),
             checks: Checks::default(),
             report: Report {
                 nodes: plan.nodes,
                 ..Report::default()
             },
             changed_by: None,
+            streams: Streams::new(seed),
             futures: Futures::default(),
             subject: None,
             call: |seed| format!("raft_core::sim::replay_life({seed})"),

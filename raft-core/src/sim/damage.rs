@@ -60,7 +60,7 @@ impl Damage {
 impl Disk {
     /// Whether anything is damaged, noticed or not.
     pub(super) fn is_damaged(&self) -> bool {
-        !self.durable().damage.is_empty()
+        !self.durable().damage.is_empty() || self.is_replaced()
     }
 
     /// Damages something that is stored, if there is anything.

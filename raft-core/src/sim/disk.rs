@@ -7,6 +7,7 @@ use super::chance::Chance;
 use super::damage::{Damage, Damaged};
 use super::machine::Machine;
 use super::situation::Situation;
+use super::tampering::{Apart, Stamp};
 use crate::config::Config;
 use crate::consensus::mutant::{Mutant, mutant};
 use crate::consensus::{IndexRange, Recovery, RecoveryError, Sequence, Write};
@@ -23,6 +24,7 @@ pub(super) struct Disk {
     queue: VecDeque<Write>,
     /// So many of the queued writes are part of the sync under way.
     syncing: usize,
+    pub(super) apart: Apart,
 }
 
 /// What a crash leaves.
@@ -37,6 +39,7 @@ pub(super) struct Image {
     pub(super) former: Option<FormerLives>,
     /// What of all this is not what was written.
     pub(super) damage: Damage,
+    pub(super) stamp: Stamp,
 }
 
 impl Disk {
@@ -67,6 +70,9 @@ impl Disk {
         for write in self.queue.drain(..count) {
             last = Some(write.sequence);
             self.durable.perform(&write);
+        }
+        if last.is_some() {
+            self.stamp();
         }
         last
     }
@@ -227,6 +233,14 @@ impl Image {
         Disk {
             durable,
             ..Disk::default()
+        }
+    }
+
+    /// The same database, beside the snapshots of another image.
+    pub(super) fn with_snapshots_of(self, other: &Self) -> Self {
+        Self {
+            snapshots: other.snapshots.clone(),
+            ..self
         }
     }
 

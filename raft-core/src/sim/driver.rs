@@ -5,12 +5,14 @@ use std::time::Duration;
 
 use super::check::{Asked, Broken, Checks, broken};
 use super::clock::Clock;
-use super::cluster::{Cluster, Happening, Own, Way};
+use super::cluster::{Cluster, Happening, Own};
 use super::disk::{Disk, Image, Unusable};
 use super::hardware::Hardware;
 use super::machine::Machine;
+use super::parts::Parts;
 use super::plan::Plan;
 use super::situation::Situation;
+use super::snapshotting::Snapshotting;
 use super::story::Mark;
 use super::watch::{Moment, Watched};
 use crate::consensus::mutant::{Mutant, mutant};
@@ -22,6 +24,7 @@ use crate::id::{GroupId, LogId, LogIndex, NodeId, Term};
 use crate::membership::Membership;
 use crate::message::{Body, ForwardId, Message};
 use crate::time::Timestamp;
+use crate::transport::Inbox;
 
 /// One node: its core while it lives, and its disk, which outlives it.
 #[derive(Debug)]
@@ -55,6 +58,15 @@ pub(super) struct SimNode {
     woken_at: Option<Timestamp>,
     /// The state machine is busy until then.
     pub(super) busy_until: Timestamp,
+    /// What local reads have shown in this life.
+    pub(super) shown: LogIndex,
+    /// Which snapshot is being taken, and who waits for it.
+    pub(super) snapshotting: Snapshotting,
+    /// Where received snapshots come in. Parts of them outlive the node's lives, like its disk.
+    pub(super) inbox: Inbox,
+    pub(super) parts: Parts,
+    /// Who has sent the last of them.
+    pub(super) sender: Option<NodeId>,
 }
 
 impl SimNode {
@@ -62,6 +74,7 @@ impl SimNode {
         let mut chance = super::chance::Chance::new(plan.seed, 1_000 + id.get());
         let drift = i64::try_from(chance.below(2 * plan.drift + 1)).unwrap_or(0)
             - i64::try_from(plan.drift).unwrap_or(0);
+        let parts = Parts::default();
         Self {
             raft: None,
             disk: Image::bootstrapped(log),
@@ -82,6 +95,11 @@ impl SimNode {
             hardware: Hardware::default(),
             woken_at: None,
             busy_until: Timestamp::ZERO,
+            shown: LogIndex::ZERO,
+            snapshotting: Snapshotting::default(),
+            inbox: parts.inbox(),
+            parts,
+            sender: None,
         }
     }
 }
@@ -104,6 +122,9 @@ impl Cluster {
     pub(super) fn start(&mut self, id: NodeId) -> Result<(), Broken> {
         let (config, now) = (self.plan.config.clone(), self.now);
         let seed = self.chance.number();
+        if !self.look_at_disk(id) {
+            return Ok(());
+        }
         let Some(node) = self.nodes.get_mut(&id) else {
             return Ok(());
         };
@@ -125,6 +146,8 @@ impl Cluster {
         node.gathering = Gathering::default();
         node.is_delayed = false;
         node.is_overtaken = false;
+        node.shown = LogIndex::ZERO;
+        node.snapshotting = Snapshotting::default();
         node.woken_at = None;
         let setup = Setup {
             id,
@@ -175,6 +198,8 @@ impl Cluster {
             return;
         };
         let lost = node.disk.crash(&mut self.chance);
+        let is_torn = node.parts.may_tear();
+        node.parts.crash(&mut self.streams.chance);
         let was_paused = node.paused_until > self.now;
         let was_restoring = node.restores > 0;
         node.writes.clear();
@@ -191,13 +216,16 @@ impl Cluster {
             }
         }
         self.observe_crash(&raft.status_brief(), lost);
+        if is_torn {
+            self.meet(Situation::StreamTorn);
+        }
         if was_paused {
             self.meet(Situation::CrashedWhilePaused);
         }
         if was_restoring {
             self.meet(Situation::CrashedWhileRestoring);
         }
-        self.tell(Some(id), Mark::Fault, || how.to_owned());
+        self.tell(Some(id), Mark::Down, || how.to_owned());
         self.abandon(id);
     }
 
@@ -226,8 +254,10 @@ impl Cluster {
         let Some(raft) = node.raft.as_mut() else {
             return Ok(());
         };
-        let moment = Moment::new(raft, node.clock.local(now), &event);
-        raft.step(node.clock.local(now), event, &mut effects);
+        let local = node.clock.local(now);
+        // When a clock jumps back, time stands still to the core, and to its checkers.
+        let moment = Moment::new(raft, local.max(node.watched.last_step), &event);
+        raft.step(local, event, &mut effects);
         raft.check_state();
         self.report.steps += 1;
         let after = raft.status_brief();
@@ -308,7 +338,7 @@ impl Cluster {
                 Ok(())
             }
             Effect::TakeSnapshot => {
-                self.schedule_machine(id, Own::TakeSnapshot);
+                self.core_asks_for_snapshot(id);
                 Ok(())
             }
             // Proposals are answered where they were made; see the clients.
@@ -359,7 +389,7 @@ impl Cluster {
     /// What a node tells: counted, and sometimes the moment for a fault.
     fn hear(&mut self, id: NodeId, told: &Effect) {
         match told {
-            Effect::ReadFailed { reads, .. } => self.reads_failed(id, reads),
+            Effect::ReadFailed { reads, reason } => self.reads_failed(id, reads, reason),
             Effect::Forwarded { .. }
             | Effect::ForwardAnswered { .. }
             | Effect::ForwardLost { .. } => self.hear_of_forwards(id, told),
@@ -380,14 +410,9 @@ impl Cluster {
                 self.strike_change(id);
             }
             Effect::MembershipChanged { .. } => self.strike_change(id),
-            Effect::ChangeAnswered(answer) => {
-                self.count(if answer.is_ok() {
-                    "changes begun"
-                } else {
-                    "changes refused"
-                });
-            }
+            Effect::ChangeAnswered(answer) => self.change_answered(id, answer),
             Effect::MembershipSettled { .. } => {
+                self.futures.settled(id);
                 self.count("changes settled");
             }
             Effect::Displaced { .. } => self.count("wiped nodes that abstain"),
@@ -484,49 +509,6 @@ impl Cluster {
             self.aim_crash(from);
         }
         Ok(())
-    }
-
-    fn send_snapshot(
-        &mut self,
-        (from, life): (NodeId, u64),
-        to: NodeId,
-        term: Term,
-        reaches: LogIndex,
-    ) {
-        self.count("snapshots sent");
-        let snapshot = self
-            .nodes
-            .get(&from)
-            .and_then(|node| node.disk.newest_snapshot())
-            .filter(|(meta, _)| meta.id().index >= reaches)
-            .cloned();
-        if snapshot.is_none() {
-            let unreadable = Own::SnapshotUnreadable(to, term);
-            self.schedule(Duration::ZERO, Happening::Own(from, life, unreadable));
-            return;
-        }
-        let is_lost = self.network.is_cut(from, to)
-            || (self.faults_go_on() && self.chance.happens(self.plan.snapshot_failure));
-        let after = 4 * self.latency();
-        match snapshot.filter(|_| !is_lost) {
-            Some(snapshot) => {
-                if let Some(delay) = self.old_copy(10) {
-                    // Nobody waits to hear of it.
-                    let way = Way { from, life: 0, to };
-                    let copy = Box::new(snapshot.clone());
-                    self.schedule(delay, Happening::SnapshotArrives(way, term, copy));
-                }
-                let way = Way { from, life, to };
-                let arrives = Happening::SnapshotArrives(way, term, Box::new(snapshot));
-                self.schedule(after, arrives);
-            }
-            None => {
-                self.count("snapshots lost");
-                self.meet(Situation::SnapshotLost);
-                let failed = Own::SnapshotOutcome(to, term, None);
-                self.schedule(after, Happening::Own(from, life, failed));
-            }
-        }
     }
 
     pub(super) fn wake_when_due(&mut self, id: NodeId) {

@@ -67,6 +67,8 @@ impl Cluster {
             self.count("elections kicked");
             self.step(victim, Event::CampaignRequested)?;
         }
+        self.draw_requests(&ids);
+        self.draw_tampering(&ids);
         self.strike()
     }
 
@@ -106,7 +108,7 @@ impl Cluster {
         if self.chance.happens(100_000) {
             change = MembershipChange::abort();
         }
-        self.step(leader, Event::ChangeRequested(change))
+        self.request_change(leader, change)
     }
 
     /// A crash at the worst moment: right after a vote or an election, or when a sync begins.

@@ -19,6 +19,7 @@ impl Cluster {
             since: self.now,
             term: self.checks.newest_term(),
             kind: Kind::Write,
+            awaits: None,
         };
         self.clients.waiting.insert(client, operation);
         self.clients.written.insert(client, command.value);

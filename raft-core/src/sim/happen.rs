@@ -29,6 +29,7 @@ impl Cluster {
             Happening::SnapshotArrives(way, term, snapshot) => {
                 self.snapshot_arrives(way, term, *snapshot)
             }
+            Happening::Stream(number, stage) => self.stream_goes_on(number, stage),
             Happening::Restart(id) => {
                 if self.is_down(id) && !self.is_lost(id) {
                     self.start(id)
@@ -73,15 +74,15 @@ impl Cluster {
             Own::Restore(meta) => self.restore(id, &meta),
             Own::TakeSnapshot => self.take_snapshot(id),
             Own::SnapshotWritten(snapshot) => {
-                if let Some(ended) = self.snapshot_has_no_room(id) {
-                    return ended;
+                if self.snapshot_has_no_room(id) {
+                    return self.snapshot_ended(id, None);
                 }
                 let (meta, machine) = *snapshot;
                 if let Some(node) = self.nodes.get_mut(&id) {
                     node.disk.keep_snapshot(meta.clone(), machine);
                     node.retain_snapshots();
                 }
-                self.step(id, Event::SnapshotTaken(meta))
+                self.snapshot_ended(id, Some(meta))
             }
             Own::Fetch(reader, range, bytes, later) => {
                 let from = range.start;
@@ -107,6 +108,9 @@ impl Cluster {
                 Ok(())
             }
             Own::Read(event) => self.step(id, *event),
+            Own::SnapshotProgressed(to, term) => {
+                self.step(id, Event::SnapshotProgressed { to, term })
+            }
             Own::SnapshotOutcome(to, term, Some(last)) => {
                 self.step(id, Event::SnapshotSent { to, term, last })
             }
@@ -155,6 +159,7 @@ impl Cluster {
         let id = match happening {
             Happening::Deliver(message) => message.to,
             Happening::SnapshotArrives(way, ..) => way.to,
+            Happening::Stream(number, stage) => self.streams.at_whom(*number, stage)?,
             Happening::Own(id, ..) | Happening::Kick(id) => *id,
             Happening::Restart(_)
             | Happening::Resume(_)

@@ -2,13 +2,12 @@
 
 use std::time::Duration;
 
-use super::check::Broken;
 use super::cluster::{Cluster, Happening, Own};
 use super::damage::{Damaged, Rot};
 use super::situation::Situation;
 use super::story::Mark;
 use crate::consensus::mutant::{Mutant, mutant};
-use crate::consensus::{Event, RoleName, Write};
+use crate::consensus::{RoleName, Write};
 use crate::id::NodeId;
 use crate::time::Timestamp;
 
@@ -173,7 +172,7 @@ impl Cluster {
         true
     }
 
-    fn stop_and_reopen(&mut self, id: NodeId, what: &'static str) {
+    pub(super) fn stop_and_reopen(&mut self, id: NodeId, what: &'static str) {
         self.go_down(id, what);
         let most = Duration::from_secs(2);
         let after = self.operator.chance.duration(Duration::ZERO, most);
@@ -209,12 +208,12 @@ impl Cluster {
     }
 
     /// A snapshot that was taken is to be stored, if there is room.
-    pub(super) fn snapshot_has_no_room(&mut self, id: NodeId) -> Option<Result<(), Broken>> {
-        if !self.is_full(id) {
-            return None;
+    pub(super) fn snapshot_has_no_room(&mut self, id: NodeId) -> bool {
+        let is_full = self.is_full(id);
+        if is_full {
+            self.meet(Situation::SnapshotWithoutRoom);
         }
-        self.meet(Situation::SnapshotWithoutRoom);
-        Some(self.step(id, Event::SnapshotNotTaken))
+        is_full
     }
 
     /// What was sent to a full disk does not arrive.

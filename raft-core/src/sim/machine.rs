@@ -22,7 +22,7 @@ pub(super) struct Machine {
     registers: BTreeMap<u8, u64>,
     /// Of everything that was applied, in order.
     pub(super) hash: u32,
-    /// In a snapshot of a user's machine: what that machine wrote.
+    /// In a snapshot: its bytes, those of a user's machine if there is one.
     pub(super) saved: Option<Bytes>,
 }
 
@@ -79,6 +79,34 @@ impl Machine {
 
     pub(super) fn applied(&self) -> LogIndex {
         self.last.id.index
+    }
+
+    /// The state as the bytes of a snapshot.
+    pub(super) fn encode(&self) -> Bytes {
+        let mut bytes = self.hash.to_le_bytes().to_vec();
+        for (key, value) in &self.registers {
+            bytes.push(*key);
+            bytes.extend_from_slice(&value.to_le_bytes());
+        }
+        bytes.into()
+    }
+
+    /// The state of which these bytes are the snapshot, at the same place in the log as `self`. `None`
+    /// if no state is encoded so.
+    pub(super) fn decoded(&self, bytes: &Bytes) -> Option<Self> {
+        let (hash, mut rest) = bytes.split_first_chunk()?;
+        let mut registers = BTreeMap::new();
+        while let Some((key, after)) = rest.split_first() {
+            let (value, after) = after.split_first_chunk()?;
+            registers.insert(*key, u64::from_le_bytes(*value));
+            rest = after;
+        }
+        Some(Self {
+            hash: u32::from_le_bytes(*hash),
+            registers,
+            saved: Some(bytes.clone()),
+            ..self.clone()
+        })
     }
 
     /// What a snapshot of this state stands for; `None` before the first membership.

@@ -9,7 +9,7 @@ use super::driver::SimNode;
 use super::situation::Situation;
 use super::story::Mark;
 use crate::change::MembershipChange;
-use crate::consensus::{Event, Raft, RoleName};
+use crate::consensus::{Raft, RoleName};
 use crate::id::NodeId;
 use crate::membership::Membership;
 
@@ -112,7 +112,7 @@ impl Cluster {
         self.tell(Some(leader), Mark::Fault, || {
             format!("is asked to replace {lost} by {heir}")
         });
-        self.step(leader, Event::ChangeRequested(change))
+        self.request_change(leader, change)
     }
 
     /// The node that takes the place of `lost`: it is new, and has nothing.

@@ -47,6 +47,8 @@ pub struct Plan {
     pub pause: u64,
     /// Elections begun for no reason, each millisecond.
     pub election_kick: u64,
+    /// Snapshots that somebody asks a node for, each millisecond.
+    pub snapshot_requests: u64,
     /// Snapshots that fail on their way.
     pub snapshot_failure: u64,
     /// Clock drift, in nanoseconds a millisecond, either way.
@@ -59,6 +61,9 @@ pub struct Plan {
     pub adversary: Adversary,
     /// How disks, clocks and links fail.
     pub mishaps: Mishaps,
+    /// Disks that are replaced by an older image, or by another node's, each millisecond. Only where
+    /// lost nodes are replaced.
+    pub tampering: u64,
 }
 
 impl Plan {
@@ -103,16 +108,25 @@ impl Plan {
             partition,
             pause,
             election_kick,
+            snapshot_requests: if is_quiet {
+                0
+            } else {
+                Chance::new(seed, 13).rate(2_000)
+            },
             snapshot_failure,
             drift,
             think: millis(chance.between(1, 200)),
             clients: chance.between(1, 6),
             adversary: adversary.clone(),
             mishaps: Mishaps::default(),
+            tampering: 0,
         };
         adversary.sharpen(&mut plan);
         // Only now is it known whether leases trust the clocks.
         plan.mishaps = Mishaps::from_seed(seed, plan.config.lease_reads);
+        if plan.mishaps.do_harm() {
+            plan.tampering = Chance::new(seed, 16).rate(4_000);
+        }
         plan
     }
 
@@ -135,12 +149,14 @@ impl Plan {
             partition: none,
             pause: none,
             election_kick: none,
+            snapshot_requests: none,
             snapshot_failure: none,
             drift: none,
             think: Duration::from_millis(50),
             clients: 1,
             adversary: Adversary::default(),
             mishaps: Mishaps::default(),
+            tampering: none,
             ..Self::from_seed(seed)
         }
     }

@@ -19,7 +19,7 @@ pub struct Report {
     pub committed: u64,
     /// Writes acknowledged to clients.
     pub writes: u64,
-    /// Linearizable reads answered.
+    /// Reads answered, of every kind.
     pub reads: u64,
     /// Elections won.
     pub elections: u64,
@@ -44,6 +44,8 @@ pub const FAULTS: &[&str] = &[
     "rotten snapshots",
     "rotten descriptions",
     "lost disks",
+    "disks rolled back",
+    "disks swapped",
     "clock jumps",
     "drifting clocks",
     "partitions",

@@ -42,6 +42,8 @@ pub enum Mark {
     Role,
     /// A fault, or its end.
     Fault,
+    /// A node goes down: by a crash, or because it cannot go on.
+    Down,
 }
 
 /// A message on its way.
@@ -95,6 +97,7 @@ impl Mark {
             Self::Effect => "effect",
             Self::Role => "role",
             Self::Fault => "fault",
+            Self::Down => "down",
         }
     }
 }
@@ -109,7 +112,7 @@ impl fmt::Display for Line {
             Mark::Effect => "    ",
             Mark::Event => "",
             Mark::Role => "  = ",
-            Mark::Fault => "! ",
+            Mark::Fault | Mark::Down => "! ",
         };
         write!(f, "{indent}{}", self.text)
     }

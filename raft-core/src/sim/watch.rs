@@ -62,7 +62,8 @@ pub(super) enum Took {
     },
     /// A message of another group.
     Foreign,
-    SnapshotSent(NodeId),
+    /// The receiver of a snapshot has more of it, or all.
+    Receives(NodeId),
     Unreachable(NodeId),
     Persisted(Sequence),
     Other,
@@ -167,7 +168,9 @@ impl Took {
                 term: *term,
                 says: Says::Leads,
             },
-            Event::SnapshotSent { to, .. } => Self::SnapshotSent(*to),
+            Event::SnapshotSent { to, .. } | Event::SnapshotProgressed { to, .. } => {
+                Self::Receives(*to)
+            }
             Event::Unreachable(peer) => Self::Unreachable(*peer),
             Event::Persisted(sequence) => Self::Persisted(*sequence),
             _ => Self::Other,
@@ -272,7 +275,7 @@ impl Watched {
             } if term == after.term => {
                 self.heard.insert(from, local);
             }
-            Took::SnapshotSent(to) => {
+            Took::Receives(to) => {
                 self.heard.insert(to, local);
             }
             _ => {}

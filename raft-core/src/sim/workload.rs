@@ -7,6 +7,7 @@ use bytes::Bytes;
 use super::check::{Asked, Broken};
 use super::client::{End, Kind, Mode, Operation};
 use super::cluster::{Cluster, Happening};
+use super::situation::Situation;
 use crate::consensus::{Event, Raft, RoleName};
 use crate::entry::Sealed;
 use crate::id::{LogId, LogIndex, NodeId};
@@ -91,6 +92,7 @@ impl Cluster {
             since: self.now,
             term: self.checks.newest_term(),
             kind: Kind::Write,
+            awaits: None,
         };
         self.clients.waiting.insert(client, operation);
         if let Some((index, term)) = expected {
@@ -118,16 +120,18 @@ impl Cluster {
     }
 
     pub(super) fn begin_read(&mut self, client: u64, node: NodeId) -> Result<(), Broken> {
-        let (read, mode) = (self.clients.read_id(), self.clients.mode());
-        // A user's workload expects its reads to be linearizable.
-        let mode = match (&self.subject, mode) {
-            (Some(_), Mode::Bounded(_)) => Mode::Linearizable,
-            (_, mode) => mode,
-        };
+        let (read, mode) = (self.clients.read_id(), self.mode_of(client));
         let floor = match mode {
             Mode::Linearizable | Mode::Lease => self.checks.floor(),
             // The node measures by its own clock, which may be a little fast or slow.
             Mode::Bounded(lag) => self.clients.known_at(self.now.before(lag + lag / 4)),
+            Mode::AtLeast(index) => index,
+            Mode::Local => return self.read_locally(client, node),
+        };
+        let applied = self.nodes.get(&node).map(|node| node.machine.applied());
+        let awaits = match mode {
+            Mode::AtLeast(index) => Some(index).filter(|index| applied < Some(*index)),
+            _ => None,
         };
         let operation = Operation {
             node,
@@ -135,6 +139,7 @@ impl Cluster {
             since: self.now,
             term: self.checks.newest_term(),
             kind: Kind::Read(read),
+            awaits,
         };
         self.clients.waiting.insert(client, operation);
         self.futures.ask(node, Asked::Read(read), self.now);
@@ -142,8 +147,50 @@ impl Cluster {
             Mode::Linearizable => Event::ReadsRequested(vec![read]),
             Mode::Lease => Event::LeaseReadsRequested(vec![read]),
             Mode::Bounded(lag) => Event::BoundedReadsRequested(vec![read], lag),
+            Mode::AtLeast(index) => Event::AppliedAwaited(vec![read], index),
+            Mode::Local => return Ok(()), // Answered above.
         };
         self.step(node, event)
+    }
+
+    fn mode_of(&mut self, client: u64) -> Mode {
+        let mode = self.clients.mode();
+        // A user's workload expects its reads to be linearizable.
+        if self.subject.is_some() {
+            return match mode {
+                Mode::Lease => Mode::Lease,
+                _ => Mode::Linearizable,
+            };
+        }
+        let (known, faults_go_on) = (self.checks.floor(), self.faults_go_on());
+        let own = self.clients.own_mode(client, known, faults_go_on);
+        own.unwrap_or(mode)
+    }
+
+    /// Nobody is asked: the state is what the node has applied.
+    fn read_locally(&mut self, client: u64, at: NodeId) -> Result<(), Broken> {
+        let known = self.checks.floor();
+        let Some(node) = self.nodes.get_mut(&at) else {
+            return Ok(());
+        };
+        let last = node.machine.last;
+        let earlier = std::mem::replace(&mut node.shown, last.id.index);
+        self.checks.read_locally(at, &node.machine, earlier)?;
+        let has_leader = node
+            .raft
+            .as_ref()
+            .is_some_and(|raft| raft.standing().leader.is_some());
+        if last.id.index < known {
+            self.meet(Situation::LocalReadLags);
+        }
+        if !has_leader {
+            self.meet(Situation::LocalReadWithoutLeader);
+        }
+        self.report.reads += 1;
+        self.count(End::Read.name());
+        self.clients.sees(client, last.id.index);
+        self.clients.tell(self.now, self.checks.floor());
+        Ok(())
     }
 
     pub(super) fn write_applied(
@@ -167,6 +214,7 @@ impl Cluster {
             response.map(|response| (entry, response)),
         );
         self.checks.wrote(entry, operation.floor)?;
+        self.clients.sees(client, entry.index);
         self.clients.tell(self.now, self.checks.floor());
         Ok(())
     }
@@ -184,6 +232,10 @@ impl Cluster {
         self.observe_read(node, operation.term);
         self.finish(client, End::Read);
         self.checks.read(index, operation.floor)?;
+        self.clients.sees(client, index);
+        if operation.awaits.is_some() {
+            self.meet(Situation::AwaitedEntryRead);
+        }
         self.clients.tell(self.now, self.checks.floor());
         self.own_read(client, node)
     }

@@ -168,7 +168,15 @@ impl IncomingSnapshot {
     /// # Errors
     /// `InvalidData` if the bytes are not those that were announced: then none of them is kept. The
     /// store's error otherwise.
-    pub fn finish(mut self) -> io::Result<()> {
+    pub fn finish(self) -> io::Result<()> {
+        let (from, term, control) = (self.from, self.term, self.control.clone());
+        let meta = self.complete()?;
+        let received = Inbound::SnapshotReceived { from, term, meta };
+        control.blocking_send(received).map_err(io::Error::other)
+    }
+
+    /// The same, but tells the node nothing.
+    pub(crate) fn complete(mut self) -> io::Result<SnapshotMeta> {
         let Some(sink) = self.sink.take() else {
             return Err(invalid("it was given up".into()));
         };
@@ -180,14 +188,7 @@ impl IncomingSnapshot {
                 "{expected} arrived as {size} bytes with checksum {checksum:08x}"
             )));
         }
-        let meta = sink.finish().map_err(io::Error::other)?;
-        let received = Inbound::SnapshotReceived {
-            from: self.from,
-            term: self.term,
-            meta,
-        };
-        let told = self.control.blocking_send(received);
-        told.map_err(io::Error::other)
+        sink.finish().map_err(io::Error::other)
     }
 }
 

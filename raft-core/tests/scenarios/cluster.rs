@@ -48,6 +48,8 @@ pub(crate) struct Cluster {
     pub(crate) slow_machine: bool,
     /// What is read from a disk for another node comes with the command `fetch`.
     pub(crate) slow_reader: bool,
+    /// So does what is read for the state machine.
+    pub(crate) slowest_reader: bool,
     /// State machines cannot be frozen.
     pub(crate) no_snapshots: bool,
     /// The state machines keep what they have applied on a disk of their own.
@@ -176,7 +178,11 @@ impl Cluster {
 
     fn fetch(&mut self, node: NodeId, reader: Reader, range: &IndexRange, bytes_max: usize) {
         let event = self.members[&node].fetch(reader, range.clone(), bytes_max);
-        if self.slow_reader && reader != Reader::StateMachine {
+        let is_slow = match reader {
+            Reader::StateMachine => self.slowest_reader,
+            Reader::Peer(_) => self.slow_reader || self.slowest_reader,
+        };
+        if is_slow {
             let (start, end) = (range.start, range.end);
             self.see(format!("{node}: is to report {start}..{end} from its disk"));
             self.member(node).fetched.push_back(event);

@@ -5,7 +5,7 @@
 //!
 //! | command | what happens |
 //! |---|---|
-//! | `nodes 1..3 [lives=unknown] [priority=1:50,2:0] [disk=instant] [machine=slow\|durable] [reader=slow] [snapshots=fail] [FIELD=NUMBER]` | begins a new world: creates the group and starts it, by default as if each had met the others; fields are those of the configuration |
+//! | `nodes 1..3 [lives=unknown] [priority=1:50,2:0] [disk=instant] [machine=slow\|durable] [reader=slow\|slowest] [snapshots=fail] [FIELD=NUMBER]` | begins a new world: creates the group and starts it, by default as if each had met the others; fields are those of the configuration |
 //! | `load 1 terms=1,1,4 [term=5] [vote=2]` | starts node 1 anew on a log with entries of these terms, or on an empty disk (`terms=none`) |
 //! | `campaign 1`, `elect 1` | asks node 1 for an election; and lets it win |
 //! | `propose 1 a b [by=leader] [term=2]` | proposes commands at node 1, which sends them on to its leader; only in term 2 |
@@ -19,7 +19,7 @@
 //! | `persist 1,2 [count=1]` | makes the oldest writes durable, without a count all |
 //! | `stall 1`, `unstall 1` | the disk of node 1 finishes nothing until then, except by `persist` |
 //! | `apply 1` | lets a slow state machine apply what it was given |
-//! | `fetch 1` | reports the oldest of what a slow reader of node 1 has read |
+//! | `fetch 1` | reports the oldest of what a slow reader of node 1 has read; the slowest reads late for the state machine, too |
 //! | `stabilize` | delivers and persists until nothing happens any more |
 //! | `advance 300ms` | time passes, nothing arrives |
 //! | `pause 300ms` | time passes, and nobody notices before the end: the processes stood still |
@@ -235,6 +235,7 @@ impl Teller {
                 ("disk", "instant") => world.instant_disk = true,
                 ("machine", "slow") => world.slow_machine = true,
                 ("reader", "slow") => world.slow_reader = true,
+                ("reader", "slowest") => world.slowest_reader = true,
                 ("snapshots", "fail") => world.no_snapshots = true,
                 ("machine", "durable") => world.durable_machine = true,
                 ("priority", list) => wanted = priorities(list),

@@ -161,6 +161,7 @@ stories! {
         the_term_before_the_first_entry_is_known
         what_an_earlier_leadership_sent_is_no_news
         what_follows_a_snapshot_is_kept_for_its_receiver
+        what_was_read_before_a_snapshot_is_not_applied_after_it
     }
 
     reads {

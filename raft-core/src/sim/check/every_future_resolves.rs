@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::{Held, broken};
-use crate::id::{LogIndex, NodeId, Term};
+use crate::id::{LogId, LogIndex, NodeId, Term};
 use crate::message::{ForwardId, ReadId};
 use crate::time::Timestamp;
 
@@ -26,6 +26,13 @@ pub(in crate::sim) enum Asked {
     Read(ReadId),
     /// A transfer of leadership; one at a time.
     Transfer,
+    /// What a node says at once to a request for a change of membership.
+    ChangeAnswer,
+    /// A change of membership that has begun with this entry, until it is settled, or until the node
+    /// says that it leads no more and another drives it on.
+    Change(LogId),
+    /// A snapshot of what was applied.
+    Snapshot(u64),
 }
 
 impl Futures {
@@ -50,10 +57,22 @@ impl Futures {
         }
     }
 
-    /// A node has lost its leadership: the outcome of its proposals is told as unknown.
+    /// A node has lost its leadership: the outcome of its proposals, and of the changes that it was to
+    /// lead to their end, is told as unknown.
     pub(in crate::sim) fn deposed(&mut self, node: NodeId) {
-        self.0
-            .retain(|(at, asked), _| *at != node || !matches!(asked, Asked::Proposal(..)));
+        let ends = |asked: &Asked| matches!(asked, Asked::Proposal(..) | Asked::Change(_));
+        self.0.retain(|(at, asked), _| *at != node || !ends(asked));
+    }
+
+    /// A leader says that the membership is settled: so is every change that it has begun.
+    pub(in crate::sim) fn settled(&mut self, node: NodeId) {
+        let ends = |asked: &Asked| matches!(asked, Asked::Change(_));
+        self.0.retain(|(at, asked), _| *at != node || !ends(asked));
+    }
+
+    /// Whether a node owes this answer.
+    pub(in crate::sim) fn owes(&self, node: NodeId, asked: Asked) -> bool {
+        self.0.contains_key(&(node, asked))
     }
 
     /// A node is down, and everybody who waited there knows.
@@ -106,6 +125,23 @@ mod tests {
         futures.answer(NODE, Asked::Read(ReadId(1)));
         assert!(is_late(&futures), "what was sent on");
         futures.answer(NODE, Asked::Forward(ForwardId(1)));
+        assert!(!is_late(&futures));
+    }
+
+    #[test]
+    fn a_change_that_has_begun_is_owed_its_end_or_word_that_another_leads() {
+        let change = |index| Asked::Change(LogId::new(Term::new(1), LogIndex::new(index)));
+        let mut futures = Futures::default();
+        futures.ask(NODE, change(4), Timestamp::ZERO);
+        futures.applied(NODE, LogIndex::new(4));
+        assert!(is_late(&futures), "its first entry is not its end");
+        futures.settled(NODE);
+        assert!(!is_late(&futures));
+        futures.ask(NODE, change(5), Timestamp::ZERO);
+        futures.ask(NODE, Asked::Snapshot(1), Timestamp::ZERO);
+        futures.deposed(NODE);
+        assert!(is_late(&futures), "a snapshot does not depend on who leads");
+        futures.answer(NODE, Asked::Snapshot(1));
         assert!(!is_late(&futures));
     }
 

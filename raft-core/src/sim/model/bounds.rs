@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::start::Start;
 use crate::config::Config;
 
 /// How large the searched world is. Messages have no bound: each may be late, lost, and repeated
@@ -9,6 +10,8 @@ use crate::config::Config;
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Bounds {
+    /// Where it begins. Default [`Start::New`].
+    pub start: Start,
     /// Voters, from 1 to [`NODES_MAX`]. Default 3.
     pub nodes: u8,
     /// Actions in a trace. Default 12.
@@ -16,6 +19,8 @@ pub struct Bounds {
     /// Election timeouts, of all nodes together; so no term is further from the first than this.
     /// Default 2.
     pub timeouts: u8,
+    /// Election timeouts of each single node. Default: as many as of all together.
+    pub timeouts_each: u8,
     /// Heartbeats that a leader sends beyond the one with which it takes office. Default 1.
     pub heartbeats: u8,
     /// Commands that are proposed. Default 1.
@@ -48,6 +53,7 @@ pub const NODES_MAX: u8 = 5;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub(super) struct Spent {
     pub(super) timeouts: u8,
+    pub(super) timeouts_of: [u8; NODES_MAX as usize],
     pub(super) heartbeats: u8,
     pub(super) proposals: u8,
     pub(super) crashes: u8,
@@ -58,9 +64,11 @@ pub(super) struct Spent {
 impl Default for Bounds {
     fn default() -> Self {
         Self {
+            start: Start::New,
             nodes: 3,
             depth: 12,
             timeouts: 2,
+            timeouts_each: u8::MAX,
             heartbeats: 1,
             proposals: 1,
             crashes: 1,

@@ -14,12 +14,14 @@ mod node;
 mod parcels;
 mod report;
 mod search;
+mod start;
 mod table;
 mod turns;
 mod world;
 
 pub use bounds::{Bounds, NODES_MAX};
 pub use report::{End, Progress, Report, Violation};
+pub use start::Start;
 
 use search::Search;
 

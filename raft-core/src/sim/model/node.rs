@@ -100,11 +100,7 @@ pub(super) enum Fact {
 }
 
 impl Node {
-    pub(super) fn new(id: NodeId, bounds: &Bounds, log: Vec<Entry>) -> Result<Self, Broken> {
-        Self::start(id, &bounds.config(), Image::bootstrapped(log))
-    }
-
-    fn start(id: NodeId, config: &Config, mut disk: Disk) -> Result<Self, Broken> {
+    pub(super) fn start(id: NodeId, config: &Config, mut disk: Disk) -> Result<Self, Broken> {
         let recovered = disk.recover(config).map_err(|error| Broken {
             property: "recovery",
             detail: format!("node {id} cannot start: {error}"),

@@ -1,6 +1,6 @@
 //! The search: breadth first, so that the first violation has a shortest trace.
 
-use super::action::{Action, KINDS, Told, What, address, node_at, place_of};
+use super::action::{Action, KINDS, Told, What, place_of};
 use super::bounds::{Bounds, NODES_MAX, Spent};
 use super::facts::{check_quorum, note};
 use super::node::Node;
@@ -10,12 +10,9 @@ use super::table::{Id, Table};
 use super::turns::{Outcome, Turns};
 use super::world::World;
 use crate::consensus::RoleName;
-use crate::entry::{Entry, Payload, Sealed};
-use crate::id::{ChainLink, NodeId, Term};
-use crate::membership::Membership;
+use crate::id::{ChainLink, NodeId};
 use crate::message::{Body, Message};
 use crate::sim::check::{Broken, Checks, Held};
-use crate::time::ClusterTime;
 
 /// Everything that is known of the states met so far.
 #[derive(Debug)]
@@ -71,16 +68,19 @@ impl Search {
     }
 
     fn first_world(&mut self) -> Result<World, Broken> {
-        let log = first_log(&self.bounds);
+        let start = self.bounds.start;
+        let (nodes, checks) = start.nodes(&self.bounds)?;
         let mut world = World {
             nodes: [0; NODES_MAX as usize],
             parcels: NOTHING,
-            facts: self.checks.number(Checks::default()).0,
+            facts: self.checks.number(checks).0,
             spent: Spent::default(),
-            met: 0,
+            met: match start.is_uniform(&self.bounds) {
+                true => 0,
+                false => self.bounds.nodes,
+            },
         };
-        for place in 0..self.bounds.nodes {
-            let node = Node::new(node_at(place), &self.bounds, log.clone())?;
+        for (place, node) in (0..self.bounds.nodes).zip(nodes) {
             world.set_node(place, self.turns.number(node));
         }
         Ok(world)
@@ -157,7 +157,7 @@ impl Search {
         if action.what == What::Timeout && !self.bounds.pre_votes {
             self.poll(world, &mut next, action.actor)?;
         }
-        next.spend(action);
+        next.spend(action, &self.bounds);
         Ok(Some(next))
     }
 
@@ -348,19 +348,4 @@ fn state_of(node: &Node) -> String {
 
 const fn role_of(role: RoleName) -> &'static str {
     role.as_str()
-}
-
-/// The membership that the group begins with.
-fn first_log(bounds: &Bounds) -> Vec<Entry> {
-    let voters = (0..bounds.nodes).map(|place| (node_at(place), address(place)));
-    let membership = Membership::of_voters(voters).unwrap_or_else(|_| Membership::nobody());
-    // All have met: no disk is lost here, and to meet takes steps.
-    let lives = (0..bounds.nodes).map(|place| (node_at(place), node_at(place).get()));
-    let membership = membership.with_incarnations(lives);
-    let payload = Payload::membership(membership);
-    let entry = payload.map(|payload| {
-        let sealed = Sealed::new(payload);
-        Entry::new(ChainLink::ORIGIN, Term::new(1), ClusterTime::ZERO, sealed)
-    });
-    entry.into_iter().collect()
 }

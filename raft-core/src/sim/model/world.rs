@@ -34,10 +34,19 @@ impl World {
     }
 
     /// Notes that the action happens.
-    pub(super) fn spend(&mut self, action: Action) {
+    pub(super) fn spend(&mut self, action: Action, bounds: &Bounds) {
+        let is_counted_each = bounds.timeouts_each < bounds.timeouts;
         let spent = &mut self.spent;
         match action.what {
-            What::Timeout => spent.timeouts += 1,
+            What::Timeout => {
+                spent.timeouts += 1;
+                // With no bound for each, whose they were makes no difference.
+                if is_counted_each
+                    && let Some(own) = spent.timeouts_of.get_mut(usize::from(action.actor))
+                {
+                    *own += 1;
+                }
+            }
             What::Heartbeat => spent.heartbeats += 1,
             What::Crashes(_) => spent.crashes += 1,
             What::Proposes(_) => spent.proposals += 1,
@@ -78,7 +87,8 @@ impl World {
 
     fn actions_of(&self, actor: u8, node: &Node, bounds: &Bounds, mut may: impl FnMut(What)) {
         let spent = &self.spent;
-        if spent.timeouts < bounds.timeouts {
+        let own = spent.timeouts_of.get(usize::from(actor)).copied();
+        if spent.timeouts < bounds.timeouts && own.unwrap_or(0) < bounds.timeouts_each {
             may(What::Timeout);
         }
         match node.unsynced() {

@@ -25,6 +25,7 @@
 //! notices, because its log begins after a snapshot that is not there.
 
 mod format;
+pub(crate) mod marks;
 mod partial;
 mod read_only;
 mod reader;

@@ -16,11 +16,12 @@
 //! that a loss of power costs a bounded amount.
 
 use std::fs::{self, File};
-use std::io::{self, BufWriter, ErrorKind, Read, Seek, SeekFrom, Write};
+use std::io::{self, BufWriter, ErrorKind, Seek, SeekFrom, Write};
 use std::path::PathBuf;
 
+use super::marks::{Found, MARK_BYTES, encode_mark, marks_head};
 use super::{Directory, format, parse_stem, remove, stem};
-use crate::codec::{self, CONTROL_BYTES_MAX};
+use crate::codec;
 use crate::id::LogId;
 use crate::snapshot::{Kept, SnapshotMeta};
 use crate::store::StoreError;
@@ -56,7 +57,6 @@ const BUFFER_BYTES: usize = 256 << 10;
 const MARK_EVERY_BYTES: u64 = 1 << 20;
 /// After so many bytes the data and the marks are synced.
 const SYNC_EVERY_BYTES: u64 = 32 << 20;
-const MARK_BYTES: usize = 16;
 
 impl Partial {
     /// Goes on with what an earlier process has left of `meta`, or begins.
@@ -73,7 +73,7 @@ impl Partial {
         };
         let (head, head_check) = format::head(&meta.header).map_err(misuse)?;
         let marks_head = marks_head(meta).map_err(misuse)?;
-        let found = Found::read(&paths, &head, &marks_head);
+        let found = paths.found(&head, &marks_head);
         let found = found.map_err(StoreError::io(&place, "verify what has arrived"))?;
         for other in leftovers(directory)? {
             if other != meta.id() || found.is_none() {
@@ -199,54 +199,6 @@ fn leftovers(directory: &Directory) -> Result<Vec<LogId>, StoreError> {
     Ok(found)
 }
 
-/// What was found and agrees with its marks.
-#[derive(Clone, Copy, Default)]
-struct Found {
-    kept: Kept,
-    /// Marks through there.
-    marks: u64,
-}
-
-impl Found {
-    /// Reads what is there. `None` if it is nothing, or not of this snapshot.
-    fn read(paths: &Paths, head: &[u8], marks_head: &[u8]) -> io::Result<Option<Self>> {
-        let (Some(mut marks), Some(mut data)) = (paths.existing_marks()?, paths.existing_data()?)
-        else {
-            return Ok(None);
-        };
-        if !begins_with(&mut marks, marks_head)? || !begins_with(&mut data, head)? {
-            return Ok(None);
-        }
-        let mut found = Self::default();
-        let mut buffer = vec![0; BUFFER_BYTES];
-        let (mut so_far, mut count) = (Kept::NOTHING, 0);
-        let mut mark = [0; MARK_BYTES];
-        while fill(&mut marks, &mut mark)? {
-            let Some(wanted) = decode_mark(mark) else {
-                return Ok(Some(found));
-            };
-            count += 1;
-            while so_far.size < wanted.size {
-                let most = (wanted.size - so_far.size).min(BUFFER_BYTES as u64);
-                let part = buffer.get_mut(..usize::try_from(most).unwrap_or(BUFFER_BYTES));
-                let part = part.unwrap_or_default();
-                if !fill(&mut data, part)? {
-                    return Ok(Some(found));
-                }
-                so_far.add(part);
-            }
-            if so_far != wanted {
-                return Ok(Some(found));
-            }
-            found = Self {
-                kept: so_far,
-                marks: count,
-            };
-        }
-        Ok(Some(found))
-    }
-}
-
 impl Paths {
     fn of(directory: &Directory, id: LogId) -> Self {
         let named = |suffix| directory.path.join(format!("{}{suffix}", stem(id)));
@@ -254,6 +206,15 @@ impl Paths {
             data: named(DATA),
             marks: named(MARKS),
         }
+    }
+
+    /// What is there and agrees with its marks. `None` if it is nothing, or not of this snapshot.
+    fn found(&self, head: &[u8], marks_head: &[u8]) -> io::Result<Option<Found>> {
+        let (Some(mut marks), Some(mut data)) = (self.existing_marks()?, self.existing_data()?)
+        else {
+            return Ok(None);
+        };
+        Found::read((&mut marks, marks_head), (&mut data, head))
     }
 
     fn existing_data(&self) -> io::Result<Option<File>> {
@@ -301,54 +262,3 @@ fn existing(opened: io::Result<File>) -> io::Result<Option<File>> {
         Err(error) => Err(error),
     }
 }
-
-/// Whose marks they are.
-fn marks_head(meta: &SnapshotMeta) -> Result<Vec<u8>, codec::CodecError> {
-    let encoded = codec::encode("snapshot", meta)?;
-    // The codec's limit is far below 4 GiB.
-    let length = u32::try_from(encoded.len()).unwrap_or(u32::MAX);
-    let mut head = length.to_le_bytes().to_vec();
-    head.extend_from_slice(&encoded);
-    head.extend_from_slice(&crc32c::crc32c(&head).to_le_bytes());
-    Ok(head)
-}
-
-fn encode_mark(kept: Kept) -> [u8; MARK_BYTES] {
-    let mut mark = [0; MARK_BYTES];
-    let (value, check) = mark.split_at_mut(MARK_BYTES - 4);
-    let (size, checksum) = value.split_at_mut(8);
-    size.copy_from_slice(&kept.size.to_le_bytes());
-    checksum.copy_from_slice(&kept.checksum.to_le_bytes());
-    check.copy_from_slice(&crc32c::crc32c(value).to_le_bytes());
-    mark
-}
-
-fn decode_mark(mark: [u8; MARK_BYTES]) -> Option<Kept> {
-    let (value, check) = mark.split_at(MARK_BYTES - 4);
-    let (size, checksum) = value.split_at(8);
-    let kept = Kept {
-        size: u64::from_le_bytes(size.try_into().ok()?),
-        checksum: u32::from_le_bytes(checksum.try_into().ok()?),
-    };
-    (crc32c::crc32c(value).to_le_bytes() == check).then_some(kept)
-}
-
-/// Whether the next bytes are these.
-fn begins_with(file: &mut impl Read, expected: &[u8]) -> io::Result<bool> {
-    let mut found = vec![0; expected.len()];
-    Ok(fill(file, &mut found)? && found == expected)
-}
-
-/// Fills `out`, or says that the file ends before.
-fn fill(file: &mut impl Read, out: &mut [u8]) -> io::Result<bool> {
-    match file.read_exact(out) {
-        Ok(()) => Ok(true),
-        Err(error) if error.kind() == ErrorKind::UnexpectedEof => Ok(false),
-        Err(error) => Err(error),
-    }
-}
-
-const _: () = assert!(
-    CONTROL_BYTES_MAX < u32::MAX as usize,
-    "a length has four bytes"
-);
