@@ -37,13 +37,13 @@ impl SocketOptions {
     }
 }
 
-#[cfg(all(test, target_os = "linux"))]
+#[cfg(test)]
 mod tests {
     use super::*;
     use raft_core::units::Period;
 
     #[tokio::test]
-    async fn a_machine_that_is_gone_is_noticed_within_the_write_timeout() {
+    async fn a_machine_that_is_gone_is_noticed() {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let stream = TcpStream::connect(address).await.unwrap();
@@ -51,13 +51,13 @@ mod tests {
         config.write_timeout = Period::from_millis(1_234);
         config.keepalive = Period::from_millis(7_000);
         SocketOptions::new(&config).apply(&stream).unwrap();
-        let socket = SockRef::from(&stream);
-        let found = (
-            socket.tcp_user_timeout().unwrap(),
-            socket.keepalive().unwrap(),
-        );
-        assert_eq!(found, (Some(config.write_timeout.0), true));
-        assert_eq!(socket.tcp_keepalive_time().unwrap(), config.keepalive.0);
         assert!(stream.nodelay().unwrap());
+        let socket = SockRef::from(&stream);
+        assert_eq!(socket.tcp_keepalive_time().unwrap(), config.keepalive.0);
+        #[cfg(target_os = "linux")]
+        assert_eq!(
+            socket.tcp_user_timeout().unwrap(),
+            Some(config.write_timeout.0)
+        );
     }
 }
