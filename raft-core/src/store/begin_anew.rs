@@ -399,7 +399,7 @@ mod tests {
         beginning.announce(former(false)).unwrap();
         let finished = beginning.finish(|former| create(path, former));
         finished.unwrap();
-        assert_eq!(snapshots(path), []);
+        assert!(snapshots(path).is_empty());
     }
 
     #[test]

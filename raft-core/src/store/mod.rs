@@ -20,9 +20,9 @@ pub use begin_anew::BeginningAnew;
 pub use commits::{CommitMark, Commits};
 pub use directory::{DirectoryLock, create_directory, publish, sync_directory};
 pub use error::StoreError;
-pub use file_snapshot::{FileSnapshotStore, ReadOnlySnapshots};
 #[cfg(feature = "sim")]
 pub(crate) use file_snapshot::marks;
+pub use file_snapshot::{FileSnapshotStore, ReadOnlySnapshots};
 pub use floor::{Floor, FloorMark};
 pub use log::{LogBounds, LogReader, LogStore};
 pub use read_only::ReadOnlyStores;

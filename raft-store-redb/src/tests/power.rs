@@ -6,7 +6,13 @@ use raft_core::store::records::StableRecords;
 
 fn created() -> Medium {
     let medium = Medium::new();
-    database::create("medium", OnMedium::of(&medium), &RedbConfig::default(), &StableRecords::new()).unwrap();
+    database::create(
+        "medium",
+        OnMedium::of(&medium),
+        &RedbConfig::default(),
+        &StableRecords::new(),
+    )
+    .unwrap();
     medium
 }
 
@@ -41,7 +47,15 @@ fn a_power_cut_during_creation_is_an_error_and_never_a_success() {
         let medium = Medium::new();
         medium.power_off_at(at);
         let config = RedbConfig::default();
-        assert!(database::create("medium", OnMedium::of(&medium), &config, &StableRecords::new()).is_err());
+        assert!(
+            database::create(
+                "medium",
+                OnMedium::of(&medium),
+                &config,
+                &StableRecords::new()
+            )
+            .is_err()
+        );
     }
 }
 

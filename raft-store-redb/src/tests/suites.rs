@@ -2,11 +2,11 @@
 
 use std::fs;
 
-use raft_core::store::records::StableRecords;
 use raft_core::conformance::{Backend, CrashBackend, FaultyBackend};
 use raft_core::entry::Entry;
 use raft_core::id::LogIndex;
 use raft_core::memory::MemoryStores;
+use raft_core::store::records::StableRecords;
 use raft_core::store::{LogBounds, LogReader, Stores};
 
 use super::medium::DATABASE;
@@ -31,7 +31,12 @@ impl OnPower {
 fn create_if_new(medium: &Medium) -> Result<(), StoreError> {
     match medium.has(DATABASE) {
         true => Ok(()),
-        false => database::create("medium", OnMedium::of(medium), &RedbConfig::default(), &StableRecords::new()),
+        false => database::create(
+            "medium",
+            OnMedium::of(medium),
+            &RedbConfig::default(),
+            &StableRecords::new(),
+        ),
     }
 }
 

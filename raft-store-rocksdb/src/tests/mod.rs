@@ -46,7 +46,12 @@ fn open(directory: &Path) -> Result<Store, StoreError> {
 /// A new store, closed.
 fn created() -> TempDir {
     let directory = directory();
-    database::create(&directory.path().join("database"), &config(), &StableRecords::new()).unwrap();
+    database::create(
+        &directory.path().join("database"),
+        &config(),
+        &StableRecords::new(),
+    )
+    .unwrap();
     directory
 }
 

@@ -5,7 +5,7 @@ use super::bounds::Bounds;
 use super::node::Node;
 use crate::entry::{Entry, Payload, Sealed};
 use crate::hard_state::HardState;
-use crate::id::{ChainLink, NodeId, Term};
+use crate::id::{ChainLink, Incarnation, NodeId, Term};
 use crate::membership::Membership;
 use crate::sim::check::{Broken, Checks};
 use crate::sim::disk::Image;
@@ -41,7 +41,8 @@ impl Start {
             let id = node_at(place);
             checks.appended(&log)?;
             if let Some(candidate) = hard_state.vote {
-                checks.voted(id, hard_state.term, candidate)?;
+                let life = Incarnation::new(id.get());
+                checks.voted((id, life), hard_state.term, candidate)?;
             }
             let mut disk = Image::bootstrapped(log);
             disk.durable_mut().hard_state = hard_state;
