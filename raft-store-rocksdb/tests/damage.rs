@@ -83,7 +83,12 @@ impl Small {
     fn files(&self, part: &str) -> Vec<String> {
         let listed = fs::read_dir(self.directory.path().join(DATABASE)).expect("a directory");
         let mut names: Vec<String> = listed
-            .map(|item| item.expect("an item").file_name().into_string().expect("a name"))
+            .map(|item| {
+                item.expect("an item")
+                    .file_name()
+                    .into_string()
+                    .expect("a name")
+            })
             .filter(|name| name.starts_with(part) || name.ends_with(part))
             .map(|name| format!("{DATABASE}/{name}"))
             .collect();
@@ -228,7 +233,10 @@ fn a_byte_that_flips_while_the_store_is_open_is_noticed_or_harmless() {
     let mut noticed = 0;
     let files = [small.files(".sst"), small.files(".log")].concat();
     let bytes = |file: &String| (0..small.length(file)).step_by(23);
-    for (file, at) in files.iter().flat_map(|file| bytes(file).map(move |at| (file, at))) {
+    for (file, at) in files
+        .iter()
+        .flat_map(|file| bytes(file).map(move |at| (file, at)))
+    {
         let copy = small.copy();
         let mut stores = open(copy.path()).expect("open");
         if copy.path().join(file).exists() {

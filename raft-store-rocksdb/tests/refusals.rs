@@ -75,7 +75,10 @@ fn first_two() -> std::ops::Range<LogIndex> {
 fn a_missing_database_beside_a_floor_is_damage() {
     let (directory, _) = used();
     fs::remove_dir_all(directory.path().join("raft.rocksdb")).expect("remove");
-    assert_damaged(directory.path(), "raft.rocksdb: damaged at the whole database");
+    assert_damaged(
+        directory.path(),
+        "raft.rocksdb: damaged at the whole database",
+    );
     assert!(!directory.path().join("raft.rocksdb").exists());
 }
 
@@ -130,7 +133,13 @@ fn a_file_of_the_database_that_is_cut_short_or_missing_is_damage() {
     };
     let mut tried = 0;
     for (name, bytes) in whole.iter().filter(|(name, _)| needed(name)) {
-        for length in [None, Some(0), Some(1), Some(bytes.len() / 2), Some(bytes.len() - 1)] {
+        for length in [
+            None,
+            Some(0),
+            Some(1),
+            Some(bytes.len() / 2),
+            Some(bytes.len() - 1),
+        ] {
             restore(&path, &whole);
             let file = path.join(name);
             match length {
@@ -371,7 +380,10 @@ fn a_file_that_cannot_be_created_ends_the_use_of_the_store_and_is_named() {
     }
     let error = loop {
         let last = stores.log.bounds().expect("the bounds").last;
-        stores.log.append(&[sized(last, 1, 100_000)]).expect("append");
+        stores
+            .log
+            .append(&[sized(last, 1, 100_000)])
+            .expect("append");
         if let Err(error) = stores.log.sync() {
             break error;
         }

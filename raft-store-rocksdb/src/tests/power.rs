@@ -19,7 +19,10 @@ struct Commit {
 impl Commit {
     /// The bytes that it added to the log of writes.
     fn added(&self) -> std::ops::Range<usize> {
-        let (old, new) = (newest_log(self.before.path()), newest_log(self.after.path()));
+        let (old, new) = (
+            newest_log(self.before.path()),
+            newest_log(self.after.path()),
+        );
         assert_eq!(old.file_name(), new.file_name());
         let length = |path| usize::try_from(fs::metadata(path).unwrap().len()).unwrap();
         length(old)..length(new)
@@ -121,7 +124,10 @@ fn a_flipped_byte_before_the_newest_commit_is_damage_whatever_the_floor_knows() 
         let error = open(image.path()).err();
         let error = error.unwrap_or_else(|| panic!("byte {at} of {end} is not noticed"));
         assert!(error.is_damage(), "byte {at}: {error}");
-        assert!(error.to_string().contains(".log: damaged at byte"), "{error}");
+        assert!(
+            error.to_string().contains(".log: damaged at byte"),
+            "{error}"
+        );
     }
 }
 
@@ -133,7 +139,13 @@ fn a_flipped_byte_of_the_newest_commit_is_never_other_data() {
     let added = last.added();
     for at in added.clone().step_by(11) {
         let tear = Tear::Cut(added.len());
-        let image = torn(last.before.path(), last.after.path(), added.clone(), tear, chance);
+        let image = torn(
+            last.before.path(),
+            last.after.path(),
+            added.clone(),
+            tear,
+            chance,
+        );
         let log = newest_log(image.path());
         let mut bytes = fs::read(&log).unwrap();
         bytes[at] ^= 1 << (at % 8);
