@@ -80,7 +80,7 @@
 //!
 //! Purged entries leave free pages, which later commits use again; the file does not shrink by
 //! itself. So it is as large as the log ever was, and what commits need while they are under way:
-//! in the test that appends and purges 4 MiB at a time it stays below MOST MiB however long it goes on.
+//! in the test that appends and purges 4 MiB at a time it stays below 12 MiB however long it goes on.
 //! [`compact`] gives back what is free. Memory is the cache, and 8 bytes for each page of the file.
 
 mod begin_anew;

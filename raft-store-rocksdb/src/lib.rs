@@ -98,7 +98,7 @@
 //! | iterators with bounds on both sides | a read does not wade through what was removed |
 //!
 //! What was purged takes room until its table is dropped or merged: in the test that appends and
-//! purges 4 MiB at a time, with a buffer of 1 MiB, the directory stays below MOST MiB however long it
+//! purges 4 MiB at a time, with a buffer of 1 MiB, the directory stays below 16 MiB however long it
 //! goes on. [`compact`] gives back what is left.
 
 mod begin_anew;

@@ -50,7 +50,10 @@ impl Small {
         stores.log.purge_prefix(old[3].link()).expect("purge");
         stores.log.sync().expect("sync");
         let large = sized(entries[5].link(), 2, 900);
-        stores.log.append(&[large.clone()]).expect("append");
+        stores
+            .log
+            .append(std::slice::from_ref(&large))
+            .expect("append");
         stores.log.sync().expect("sync");
         entries.push(large);
         entries.splice(..0, old[4..8].iter().cloned());

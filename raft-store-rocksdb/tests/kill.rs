@@ -23,7 +23,7 @@ use tempfile::TempDir;
 
 #[test]
 fn a_process_killed_under_load_loses_nothing_that_it_acknowledged() {
-    let directory = TempDir::new().expect("a directory");
+    let directory = directory();
     let mut chance = Pcg64::seed_from_u64(1);
     let (mut acknowledged, mut unfinished) = (0, 0);
     let mut expected = describe(&open(directory.path()).expect("open")).expect("whole");
@@ -46,7 +46,7 @@ fn a_process_killed_under_load_loses_nothing_that_it_acknowledged() {
 fn a_process_killed_while_it_creates_its_store_leaves_a_whole_one_or_none() {
     let mut chance = Pcg64::seed_from_u64(2);
     for cycle in 0..40 {
-        let directory = TempDir::new().expect("a directory");
+        let directory = directory();
         let mut child = start(directory.path(), cycle, None);
         let new = "0.0#00000000 0.0#00000000 -".to_owned();
         let said = kill(&mut child, 0, below(&mut chance, 12_000_000), new);
@@ -59,7 +59,7 @@ fn a_process_killed_while_it_creates_its_store_leaves_a_whole_one_or_none() {
 /// The system refuses to let files grow, as it does when the disk is full.
 #[test]
 fn a_write_that_fails_ends_the_use_of_the_store_and_loses_nothing() {
-    let directory = TempDir::new().expect("a directory");
+    let directory = directory();
     let new = describe(&open(directory.path()).expect("open")).expect("whole");
     let mut child = start(directory.path(), 3, Some(FILE_KIB));
     let mut said = Said::new(&mut child, new);
@@ -91,7 +91,7 @@ fn child() {
         Ok(stores) => stores,
         Err(error) => panic!("{error}"),
     };
-    for step in 0_u64.. {
+    for step in 0..20_000_u64 {
         if let Err(error) = commit(&mut stores, &mut chance, step) {
             say_failed(&error);
             let again = stores.stable.set(StableKey::HardState, b"again");
@@ -261,6 +261,13 @@ fn kill(child: &mut Child, lines: usize, moment: usize, done: String) -> Said {
     child.wait().expect("wait");
     said.listen(usize::MAX);
     said
+}
+
+/// In memory where the system has such a directory: what a killed process wrote outlives it there
+/// as on a disk.
+fn directory() -> TempDir {
+    let made = TempDir::new_in("/dev/shm").or_else(|_| TempDir::new());
+    made.expect("a directory")
 }
 
 fn below(chance: &mut Pcg64, end: u64) -> usize {

@@ -1,6 +1,8 @@
 //! What RocksDB makes of a damaged log of writes in each of its modes, and why none is enough by
 //! itself. The crate's documentation has the table.
 
+#![expect(clippy::indexing_slicing, reason = "a test that fails panics")]
+
 use std::fs;
 use std::path::{Path, PathBuf};
 

@@ -197,7 +197,7 @@ fn used_twice() -> (TempDir, Vec<Entry>) {
     let (directory, mut entries) = used();
     for _ in 0..2 {
         let mut stores = open(directory.path()).expect("open");
-        let more = entries_after(entries[entries.len() - 1].link(), 2, 3);
+        let more = entries_after(entries.last().expect("some").link(), 2, 3);
         stores.log.append(&more).expect("append");
         stores.log.sync().expect("sync");
         entries.extend(more);
