@@ -478,12 +478,13 @@ async fn refusal(memory: &MemoryStores) -> String {
 
 #[tokio::test]
 async fn no_node_starts_on_what_was_moved_away_or_is_an_unfinished_copy() {
-    let (from, half, to) = (used(), MemoryStores::new(), MemoryStores::new());
     for writes in [1, 9, 13] {
+        let (from, half) = (used(), MemoryStores::new());
         cut_off(&from, &half, writes).unwrap_err();
         let why = refusal(&half).await;
         assert!(why.contains("unfinished copy of the old disk"), "{why}");
     }
+    let (from, to) = (used(), MemoryStores::new());
     run(&from, &to).unwrap();
     let why = refusal(&from).await;
     assert!(why.contains("moved to the new disk"), "{why}");

@@ -81,6 +81,10 @@ impl StoreSettings {
     ///
     /// # Errors
     /// [`Failure`] if a node has it open, or if it is damaged, or if this build has no such store.
+    #[cfg_attr(
+        not(any(feature = "redb", feature = "rocksdb")),
+        expect(unused_variables, reason = "no database is there to open it")
+    )]
     pub fn open_read_only(
         &self,
         kind: StoreKind,

@@ -202,14 +202,7 @@ async fn a_node_moves(from: StoreKind, to: StoreKind) {
         assert_eq!(before[part], after[part], "{part}");
     }
 
-    let path = cluster.config_path(1);
-    let config = fs::read_to_string(&path).unwrap();
-    let config = config.replace(
-        &format!("directory = {old:?}"),
-        &format!("directory = {fresh:?}"),
-    );
-    let (here, there) = (format!("store = \"{from}\""), format!("store = \"{to}\""));
-    fs::write(&path, config.replace(&here, &there)).unwrap();
+    reconfigure(&cluster, (old, from), (fresh, to));
     let client = cluster.client();
     client.put("city", b"Utrecht", PATIENCE).await.unwrap();
     cluster.start(1).unwrap();
@@ -222,6 +215,22 @@ async fn a_node_moves(from: StoreKind, to: StoreKind) {
         "the same node, known to the group"
     );
     cluster.stop_all().await.unwrap();
+}
+
+/// Gives node 1 another directory, and another store.
+fn reconfigure(cluster: &LocalCluster, old: (&str, StoreKind), new: (&str, StoreKind)) {
+    let path = cluster.config_path(1);
+    let mut config = fs::read_to_string(&path).unwrap();
+    let directory = |of: &str| format!("directory = {of:?}");
+    let store = |of: StoreKind| format!("store = \"{of}\"");
+    for (from, to) in [
+        (directory(old.0), directory(new.0)),
+        (store(old.1), store(new.1)),
+    ] {
+        assert!(config.contains(&from), "{from} is not in {config}");
+        config = config.replace(&from, &to);
+    }
+    fs::write(&path, config).unwrap();
 }
 
 /// Node 1 as it names itself.

@@ -13,8 +13,11 @@ mod bad_input;
 mod commands;
 mod common;
 mod demo;
+#[cfg(any(feature = "redb", feature = "rocksdb"))]
 mod inspect;
+#[cfg(any(feature = "redb", feature = "rocksdb"))]
 mod kill_and_restart;
+#[cfg(any(feature = "tcp", feature = "quic"))]
 mod matrix;
 mod readme;
 mod recovery;
