@@ -190,15 +190,7 @@ async fn a_node_moves(from: StoreKind, to: StoreKind) {
     let (retired, after) = (json(&data), json(&new));
     assert!(retired["moved"].as_str().unwrap().contains(fresh));
     assert_eq!(after["store"], to.as_str());
-    for part in [
-        "whose",
-        "last",
-        "purged",
-        "counts",
-        "snapshots",
-        "term",
-        "vote",
-    ] {
+    for part in MOVED {
         assert_eq!(before[part], after[part], "{part}");
     }
 
@@ -216,6 +208,17 @@ async fn a_node_moves(from: StoreKind, to: StoreKind) {
     );
     cluster.stop_all().await.unwrap();
 }
+
+/// What a move keeps.
+const MOVED: [&str; 7] = [
+    "whose",
+    "last",
+    "purged",
+    "counts",
+    "snapshots",
+    "term",
+    "vote",
+];
 
 /// Gives node 1 another directory, and another store.
 fn reconfigure(cluster: &LocalCluster, old: (&str, StoreKind), new: (&str, StoreKind)) {

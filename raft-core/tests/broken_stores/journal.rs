@@ -426,7 +426,8 @@ impl Call {
             }
             Self::Set(key, value) => {
                 number(4, value.len() as u64);
-                out.push(u8::from(*key == StableKey::Identity));
+                let place = StableKey::ALL.iter().position(|known| known == key);
+                out.push(u8::try_from(place.unwrap()).unwrap());
                 out.extend_from_slice(value);
             }
         }
@@ -446,10 +447,8 @@ impl Call {
                 })
             }
             4 => {
-                let key = match bytes.try_get_u8().ok()? {
-                    0 => StableKey::HardState,
-                    _ => StableKey::Identity,
-                };
+                let place = usize::from(bytes.try_get_u8().ok()?);
+                let key = *StableKey::ALL.get(place)?;
                 let length = usize::try_from(number).ok()?;
                 let is_there = bytes.len() >= length;
                 let value = is_there.then(|| bytes.split_to(length))?;
