@@ -133,10 +133,10 @@ impl Leader {
     /// change, as any other change; but a founder that lost one of those who elected it may need
     /// another to commit its first entry.
     pub(super) fn record_voters(&mut self, shared: &mut Shared, out: &mut Effects) {
+        // While the leadership is handed over, the log does not grow: its heir has all of it. If
+        // nobody takes over, this is caught up on.
         let is_unfounded = self.founds && shared.committed < self.first;
-        // While the leadership is handed over, the log does not grow: its heir has all of it.
-        let may_record = shared.transfer.is_none() && self.may_step(shared);
-        if !is_unfounded && !may_record {
+        if shared.transfer.is_some() || !(is_unfounded || self.may_step(shared)) {
             return;
         }
         let step = shared.membership().recording(|node| {

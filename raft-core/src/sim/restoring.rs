@@ -279,7 +279,8 @@ impl Cluster {
         id: NodeId,
         replaced: Vec<Machine>,
     ) -> Result<(), Broken> {
-        for machine in replaced {
+        for mut machine in replaced {
+            machine.saved = Some(machine.encode());
             let Some((meta, node)) = machine.meta().zip(self.nodes.get_mut(&id)) else {
                 return Ok(());
             };
