@@ -1,7 +1,11 @@
 //! The transport of this crate keeps the contract.
 
 #[path = "../../raft-transport-tcp/tests/secure/authority.rs"]
-#[expect(dead_code, reason = "other tests issue other certificates")]
+#[expect(
+    dead_code,
+    clippy::unwrap_used,
+    reason = "other tests issue other certificates; helpers of tests fail by panicking"
+)]
 mod authority;
 #[path = "../../raft-transport-tcp/tests/conformance/backend.rs"]
 mod backend;

@@ -66,10 +66,13 @@ impl Cluster {
             && status.membership_at.index <= status.committed
             && committed == Some(status.standing.term);
         let voters = membership.voters();
+        // A change waits for its newcomers, and nobody else stands in for one that is lost.
+        let is_awaited = self.operator.heirs.values().any(|heir| *heir == victim)
+            && !membership.is_voter(victim);
         // The vote of who was never met counts in no later election.
         let is_met = |id: NodeId| membership.incarnation(id).is_some();
         let intact = |id: &&NodeId| **id != victim && !self.is_impaired(**id) && is_met(**id);
-        is_settled && voters.iter().filter(intact).count() * 2 > voters.len()
+        is_settled && !is_awaited && voters.iter().filter(intact).count() * 2 > voters.len()
     }
 
     /// The leader of the latest term, as far as leaders are up.
