@@ -35,16 +35,18 @@ impl FormerLives {
         before: Option<Self>,
         reason: impl Into<String>,
     ) -> Self {
-        let before = before.filter(|before| !before.is_repaired);
         let mut earlier = Vec::new();
         let mut unknown = identity.is_none();
+        // Whose they are does not change, even if nobody has said so since they began anew.
+        let whose = before.as_ref().and_then(|before| before.identity);
+        let before = before.filter(|before| !before.is_repaired);
         if let Some(before) = before {
             earlier = before.earlier;
             earlier.extend(before.identity.map(|identity| identity.incarnation));
             unknown |= before.unknown || earlier.len() > EARLIER_MAX;
         }
         Self {
-            identity,
+            identity: identity.or(whose),
             earlier,
             unknown,
             reason: reason.into(),
@@ -91,6 +93,13 @@ mod tests {
         };
         let third = FormerLives::new(Some(identity(3)), Some(repaired), "");
         assert_eq!(over(&third), [3]);
+    }
+
+    #[test]
+    fn whose_the_stores_are_is_not_forgotten_by_damage_before_they_say_so_again() {
+        let first = FormerLives::new(Some(identity(1)), None, "");
+        let second = FormerLives::new(None, Some(first), "");
+        assert_eq!((second.identity, second.unknown), (Some(identity(1)), true));
     }
 
     #[test]

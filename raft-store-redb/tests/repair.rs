@@ -22,7 +22,7 @@ use raft_core::memory::Network;
 use raft_core::node::{EventStream, Node, NodeEvent};
 use raft_core::snapshot::SnapshotMeta;
 use raft_core::state_machine::{Committed, SnapshotView, StateMachine, StateMachineError};
-use raft_core::store::{StableRecord, StoreError, Stores};
+use raft_core::store::{Relocation, StableRecord, StoreError, Stores};
 use raft_core::{FormerLives, HardState, Identity};
 use raft_store_redb::{RedbConfig, begin_anew, open, open_or_begin_anew};
 use tempfile::TempDir;
@@ -55,6 +55,26 @@ fn used() -> TempDir {
     stores.log.append(&entries).expect("append");
     stores.log.sync().expect("sync");
     directory
+}
+
+/// The node lives elsewhere now: here it must not come back to life and say that its former one is over.
+#[test]
+fn stores_whose_node_was_moved_away_do_not_begin_anew() {
+    let directory = used();
+    let mut stores = open(directory.path()).expect("open");
+    let to = "elsewhere".to_owned();
+    let departed = Relocation::Departed { ticket: 7, to };
+    departed.save(&mut *stores.stable).expect("save");
+    drop(stores);
+    fs::remove_file(directory.path().join("floor")).expect("remove");
+    assert!(open(directory.path()).expect_err("damaged").is_damage());
+    let refused = open_or_begin_anew(directory.path(), &RedbConfig::default());
+    assert!(
+        matches!(refused, Err(StoreError::Moved { .. })),
+        "{refused:?}"
+    );
+    assert!(!directory.path().join("beginning-anew").exists());
+    assert!(!directory.path().join("damaged-1").exists());
 }
 
 /// What stores remember that have just begun anew. Nothing of the former life is in them.

@@ -5,7 +5,8 @@ use std::path::Path;
 use raft_core::FormerLives;
 use raft_core::store::records::StableRecords;
 use raft_core::store::{
-    BeginningAnew, DirectoryLock, StableKey, StableRecord, StoreError, Stores, create_directory,
+    BeginningAnew, DirectoryLock, Relocation, StableKey, StableRecord, StoreError, Stores,
+    create_directory,
 };
 
 use crate::config::RocksdbConfig;
@@ -43,7 +44,8 @@ pub fn open_or_begin_anew(
 /// A crash at any moment is gone on from by the next opening, whichever function it is.
 ///
 /// # Errors
-/// [`StoreError::KeepsFailing`] for a directory that has begun anew three times, [`StoreError::InUse`],
+/// [`StoreError::Moved`] or [`StoreError::Unfinished`] for stores whose data was moved away, or did not
+/// arrive yet; [`StoreError::KeepsFailing`] for a directory that has begun anew three times, [`StoreError::InUse`],
 /// [`StoreError::Io`].
 pub fn begin_anew(
     directory: impl AsRef<Path>,
@@ -57,7 +59,7 @@ pub fn begin_anew(
     let paths = Paths::new(directory);
     match beginning.is_under_way() {
         Ok(true) => {}
-        Ok(false) => beginning.announce(former_lives(&paths, config, reason))?,
+        Ok(false) => beginning.announce(former_lives(&paths, config, reason)?)?,
         // What the marker remembered is lost with it.
         Err(error) if error.is_damage() => {
             beginning.announce(FormerLives::new(None, None, reason))?;
@@ -83,20 +85,29 @@ pub(crate) fn finish(
 }
 
 /// What the damaged database can still tell of whose it is: read from a copy, so that nothing changes.
-fn former_lives(paths: &Paths, config: &RocksdbConfig, reason: &str) -> FormerLives {
+fn former_lives(
+    paths: &Paths,
+    config: &RocksdbConfig,
+    reason: &str,
+) -> Result<FormerLives, StoreError> {
     let records = stable_records(paths, config).unwrap_or_else(|error| {
         tracing::warn!(%error, "whose the damaged database is cannot be read");
         StableRecords::new()
     });
     let record = |key: StableKey| records.get(key.name());
+    // The node lives elsewhere, or not here yet: nothing is over.
+    let relocation = record(StableKey::Relocation);
+    if let Some(Ok(relocation)) = relocation.map(|bytes| Relocation::from_record(bytes)) {
+        relocation.permit()?;
+    }
     let identity = record(StableKey::Identity);
     let identity = identity.and_then(|bytes| StableRecord::from_record(bytes).ok());
     let before = record(StableKey::FormerLives).map(|bytes| StableRecord::from_record(bytes));
-    match before {
+    Ok(match before {
         Some(Err(_)) => FormerLives::new(None, None, reason),
         None => FormerLives::new(identity, None, reason),
         Some(Ok(before)) => FormerLives::new(identity, Some(before), reason),
-    }
+    })
 }
 
 fn stable_records(paths: &Paths, config: &RocksdbConfig) -> Result<StableRecords, StoreError> {

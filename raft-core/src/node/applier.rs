@@ -73,6 +73,8 @@ pub(super) struct Progress {
     pub(super) frozen: Vec<Option<Frozen>>,
     /// Backups that have become the state.
     pub(super) replaced: Vec<Replaced>,
+    /// The snapshot that was asked for has to wait for the end of a restoration.
+    pub(super) is_delayed: bool,
 }
 
 impl Job {
@@ -165,6 +167,7 @@ impl Applier {
                 Job::TakeSnapshot => {
                     self.is_delayed = true;
                     self.freeze_delayed(&mut progress)?;
+                    progress.is_delayed = self.is_delayed;
                 }
             }
         }

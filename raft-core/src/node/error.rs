@@ -259,6 +259,10 @@ pub enum SnapshotError {
     /// The state machine has applied nothing yet.
     #[error("there is nothing to take a snapshot of: no entry was applied yet")]
     NothingApplied,
+    /// A backup is taking the place of the state, and no snapshot may end in the middle of that. How
+    /// long it takes depends on the group.
+    #[error("a backup is taking the place of the state: ask again when that has ended")]
+    Restoring,
     /// It could not be written. The node goes on; the log still holds everything.
     #[error("the snapshot could not be written: {0}")]
     Failed(String),

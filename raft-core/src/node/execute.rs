@@ -140,6 +140,9 @@ impl EventLoop {
             self.restores = self.restores.saturating_sub(progress.restored);
             self.retain_snapshots();
         }
+        if progress.is_delayed {
+            self.snapshotting.delayed();
+        }
         for replaced in progress.replaced {
             self.on_replaced(replaced);
         }

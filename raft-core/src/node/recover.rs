@@ -205,7 +205,12 @@ fn claim(
         }),
         (None, Some(what)) if former.is_none() => Err(StartError::NoIdentity { what: what.into() }),
         (None, _) => {
-            let epoch = before.map_or(who.epoch, |before| before.epoch.max(who.epoch));
+            // Nothing of an earlier epoch may count in a later one, snapshots that were kept included.
+            let epoch = match (before, contents) {
+                (Some(before), Some(_)) => before.epoch,
+                (Some(before), None) => before.epoch.max(who.epoch),
+                (None, _) => who.epoch,
+            };
             let identity = expected(Incarnation::new(entropy().max(1)), epoch);
             identity.save(stable)?;
             Ok(identity)

@@ -41,6 +41,10 @@ impl Node {
     /// Replaces the state of the state machine, on every member, by what [`Node::backup`] gave: of
     /// this group or of another one, but of the same kind of machine. Only a leader does this.
     ///
+    /// **The machine must be able to read it.** That the bytes are intact is verified; whether the machine
+    /// understands them shows when it is given them, and then every member stops, for good. Try a
+    /// backup on a group of one node first, if it is not of this very program.
+    ///
     /// The backup goes through the log like a command, so it is ordered with them and takes effect
     /// everywhere or nowhere, at one entry. Commands that are applied before that entry act on the
     /// old state, and are gone with it. What belongs to the state goes with it: with
@@ -316,6 +320,10 @@ pub(super) struct Part {
     expected_term: Option<Term>,
 }
 
+/// Begin, end and abort are smaller than this. They may take the room that ordinary proposals leave,
+/// or a busy group would keep a restoration open.
+const SMALL_BYTES: usize = 64;
+
 /// The parts that wait for room, in order.
 #[derive(Debug)]
 pub(super) struct Restoring {
@@ -346,10 +354,17 @@ impl Restoring {
 
     /// Answers those whose deadline has passed: they are in no log.
     pub(super) fn expire(&mut self, now: Timestamp) {
-        let is_late = |part: &mut Part| part.slot.deadline.is_some_and(|due| due <= now);
-        while let Some(late) = self.waiting.pop_front_if(|part| is_late(part)) {
-            let error = ProposeError::TimedOut { appended: None };
-            late.slot.answer(Err(error));
+        if self.deadline().is_none_or(|due| due > now) {
+            return;
+        }
+        // Also behind those that may wait longer: what lacks a part is void, and never half a backup.
+        for part in std::mem::take(&mut self.waiting) {
+            if part.slot.deadline.is_some_and(|due| due <= now) {
+                let error = ProposeError::TimedOut { appended: None };
+                part.slot.answer(Err(error));
+            } else {
+                self.waiting.push_back(part);
+            }
         }
     }
 
@@ -394,8 +409,12 @@ impl EventLoop {
         if self.raft.is_transferring() {
             return part.expected_term.is_none();
         }
+        let room = match part.sealed.len() <= SMALL_BYTES {
+            true => self.restoring.room_bytes.saturating_mul(2),
+            false => self.restoring.room_bytes,
+        };
         let waiting = self.raft.unapplied_bytes();
-        waiting == 0 || waiting.saturating_add(part.sealed.len()) <= self.restoring.room_bytes
+        waiting == 0 || waiting.saturating_add(part.sealed.len()) <= room
     }
 }
 

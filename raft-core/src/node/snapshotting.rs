@@ -15,6 +15,8 @@ type Reply = oneshot::Sender<SnapshotResult>;
 pub(super) struct Snapshotting {
     newest: Option<SnapshotMeta>,
     in_progress: bool,
+    /// It waits for the end of a restoration, which may never be heard of here.
+    is_delayed: bool,
     /// The core waits to hear of the one in progress.
     for_core: bool,
     waiting: Vec<Reply>,
@@ -65,6 +67,11 @@ impl Snapshotting {
             let _ = reply.send(Ok(newest.clone()));
             return false;
         }
+        if self.is_delayed {
+            // The caller may have gone away.
+            let _ = reply.send(Err(SnapshotError::Restoring));
+            return false;
+        }
         if self.in_progress {
             self.waiting_for_next.push(reply);
             return false;
@@ -74,11 +81,18 @@ impl Snapshotting {
         true
     }
 
+    /// The one in progress has to wait. Callers do not: nobody can say for how long (RULE 6).
+    pub(super) fn delayed(&mut self) {
+        self.is_delayed = true;
+        self.refuse_all(&SnapshotError::Restoring);
+    }
+
     /// The one in progress has ended.
     pub(super) fn ended(&mut self, result: &SnapshotResult) -> Ended {
         if let Ok(meta) = result {
             self.stored(meta);
         }
+        self.is_delayed = false;
         for reply in std::mem::take(&mut self.waiting) {
             // The caller may have gone away.
             let _ = reply.send(result.clone());
@@ -93,13 +107,14 @@ impl Snapshotting {
 
     /// The node stops: answers everybody.
     pub(super) fn fail_all(&mut self, reason: &StopReason) {
-        for reply in self
-            .waiting
-            .drain(..)
-            .chain(self.waiting_for_next.drain(..))
-        {
+        self.refuse_all(&SnapshotError::Stopped(reason.clone()));
+    }
+
+    fn refuse_all(&mut self, error: &SnapshotError) {
+        let next = self.waiting_for_next.drain(..);
+        for reply in self.waiting.drain(..).chain(next) {
             // The caller may have gone away.
-            let _ = reply.send(Err(SnapshotError::Stopped(reason.clone())));
+            let _ = reply.send(Err(error.clone()));
         }
     }
 }
@@ -140,6 +155,24 @@ mod tests {
         let ended = snapshotting.ended(&Ok(meta(7)));
         assert_eq!((ended.for_core, ended.again), (false, false));
         assert_eq!(answer.try_recv().unwrap().unwrap(), meta(7));
+    }
+
+    #[test]
+    fn who_asks_in_the_middle_of_a_restoration_is_told_so() {
+        let mut snapshotting = Snapshotting::new(None);
+        let (reply, mut first) = oneshot::channel();
+        assert!(snapshotting.caller_asks(LogIndex::new(7), reply));
+        snapshotting.delayed();
+        let (reply, mut second) = oneshot::channel();
+        assert!(!snapshotting.caller_asks(LogIndex::new(7), reply));
+        for answer in [&mut first, &mut second] {
+            let answer = answer.try_recv().unwrap();
+            assert!(matches!(answer, Err(SnapshotError::Restoring)));
+        }
+        assert!(!snapshotting.ended(&Ok(meta(8))).again);
+        let (reply, mut third) = oneshot::channel();
+        assert!(!snapshotting.caller_asks(LogIndex::new(8), reply));
+        assert!(third.try_recv().unwrap().is_ok());
     }
 
     #[test]

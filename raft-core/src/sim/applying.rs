@@ -122,8 +122,9 @@ impl Cluster {
     pub(super) fn take_snapshot(&mut self, id: NodeId) -> Result<(), Broken> {
         if let Some(node) = self.nodes.get_mut(&id) {
             node.is_delayed = true;
-            if node.gathering.is_open() {
+            if node.gathering.is_open() || node.is_overtaken {
                 self.meet(Situation::SnapshotDelayed);
+                self.snapshot_delayed(id);
             }
         }
         self.take_delayed_snapshot(id)

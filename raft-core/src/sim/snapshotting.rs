@@ -13,6 +13,8 @@ use crate::snapshot::SnapshotMeta;
 #[derive(Clone, Debug, Default)]
 pub(super) struct Snapshotting {
     in_progress: bool,
+    /// It waits for the end of a restoration.
+    is_delayed: bool,
     /// The core waits to hear of it.
     for_core: bool,
     /// Each with what was applied when it was asked for.
@@ -41,6 +43,7 @@ impl Snapshotting {
         let next = std::mem::take(&mut self.waiting_for_next);
         let waited = std::mem::replace(&mut self.waiting, next);
         self.in_progress = !self.waiting.is_empty();
+        self.is_delayed = false;
         let for_core = std::mem::take(&mut self.for_core);
         (waited, for_core, self.in_progress)
     }
@@ -68,11 +71,27 @@ impl Cluster {
         if newest.is_some_and(|(meta, _)| meta.id().index >= applied) {
             return; // It is there already.
         }
+        if node.snapshotting.is_delayed {
+            return; // That is said at once.
+        }
         let begins = node.snapshotting.ask(request, applied);
         self.count("snapshots asked for");
         self.futures.ask(id, Asked::Snapshot(request), self.now);
         if begins {
             self.schedule_machine(id, Own::TakeSnapshot);
+        }
+    }
+
+    /// The one under way waits for the end of a restoration. Callers are told, and do not.
+    pub(super) fn snapshot_delayed(&mut self, id: NodeId) {
+        let Some(node) = self.nodes.get_mut(&id) else {
+            return;
+        };
+        let snapshotting = &mut node.snapshotting;
+        snapshotting.is_delayed = true;
+        let next = snapshotting.waiting_for_next.drain(..);
+        for (request, _) in snapshotting.waiting.drain(..).chain(next) {
+            self.futures.answer(id, Asked::Snapshot(request));
         }
     }
 

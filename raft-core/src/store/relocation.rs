@@ -46,10 +46,18 @@ impl Relocation {
     /// # Errors
     /// [`StoreError::Moved`] or [`StoreError::Unfinished`], or that the record cannot be read.
     pub fn check(stable: &dyn StableStore) -> Result<(), StoreError> {
-        match Self::load(stable)? {
-            Some(Self::Arriving { from, .. }) => Err(StoreError::Unfinished { from }),
-            Some(Self::Departed { to, .. }) => Err(StoreError::Moved { to }),
-            Some(Self::Arrived { .. }) | None => Ok(()),
+        Self::load(stable)?.map_or(Ok(()), Self::permit)
+    }
+
+    /// As [`Relocation::check`], for a record that was read.
+    ///
+    /// # Errors
+    /// [`StoreError::Moved`] or [`StoreError::Unfinished`].
+    pub fn permit(self) -> Result<(), StoreError> {
+        match self {
+            Self::Arriving { from, .. } => Err(StoreError::Unfinished { from }),
+            Self::Departed { to, .. } => Err(StoreError::Moved { to }),
+            Self::Arrived { .. } => Ok(()),
         }
     }
 }

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use raft_core::config::Config;
 use raft_core::consensus::To;
 use raft_core::entry::Entry;
-use raft_core::id::{ChainLink, LogId, LogIndex, NodeId};
+use raft_core::id::{ChainLink, LogId, LogIndex, NodeId, RecoveryEpoch};
 use raft_core::memory::MemoryStores;
 use raft_core::node::{Node, NodeEvent, ReadMode, StartError};
 use raft_core::store::{LogBounds, LogReader, LogStore, StableRecord, StoreError, Stores};
@@ -133,6 +133,32 @@ async fn stores_that_began_anew_belong_to_whom_they_belonged_to() {
     let error = error.unwrap_err();
     assert!(matches!(error, StartError::WrongIdentity { .. }), "{error}");
     assert!(!error.is_damage());
+}
+
+/// What was kept of an earlier epoch is of a history that the later one may have replaced.
+#[tokio::test(start_paused = true)]
+async fn what_kept_a_snapshot_when_it_began_anew_stays_in_its_epoch() {
+    for keeps in [true, false] {
+        let mut cluster = Cluster::start(3).await;
+        let leader = cluster.leader().await;
+        cluster.write(leader, 0..3).await;
+        has_all(cluster.node(3)).await;
+        let (meta, mut bytes) = soon(cluster.node(3).backup()).await.unwrap();
+        cluster.stop_node(3).await;
+        begin_anew(&mut cluster, 3);
+        let stores = cluster.disks[&3].open();
+        if keeps {
+            let mut sink = stores.snapshots.create(&meta.header).unwrap();
+            std::io::copy(&mut bytes, &mut sink).unwrap();
+            sink.finish().unwrap();
+        }
+        let later = RecoveryEpoch::new(1);
+        let builder = cluster.builder_on(3, stores, Book::new());
+        let node = builder.recovery_epoch(later).start().await.unwrap();
+        let epoch = node.status().await.unwrap().identity.epoch;
+        assert_eq!(epoch == later, !keeps);
+        soon(node.shutdown()).await.unwrap();
+    }
 }
 
 /// The machine has kept everything on a disk of its own, and the log that it came from is lost.

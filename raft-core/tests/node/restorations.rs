@@ -14,7 +14,7 @@ use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
 use crate::on_disk::Ledger;
-use crate::support::{Book, Cluster, Member, event, id, soon};
+use crate::support::{Book, Cluster, Member, event, id, snapshot_of, soon};
 
 /// A backup is in many pieces, and the log is purged as soon as it can be.
 fn in_pieces() -> Config {
@@ -179,7 +179,7 @@ async fn a_leader_lost_in_the_middle_leaves_the_old_state_and_says_so() {
     everybody_holds(&cluster, &lines(0..7)).await;
     // Nothing of it stands in the way of anybody.
     for member in cluster.members.values() {
-        soon(member.node.snapshot()).await.unwrap();
+        snapshot_of(&member.node).await;
     }
     restore(cluster.node(next), &meta, &bytes).await.unwrap();
     everybody_holds(&cluster, &lines(100..120)).await;
@@ -356,7 +356,7 @@ async fn a_backup_that_is_not_what_it_should_be_changes_nothing() {
     cluster.write(leader, 3..6).await;
     everybody_holds(&cluster, &lines(0..6)).await;
     for member in cluster.members.values() {
-        soon(member.node.snapshot()).await.unwrap();
+        snapshot_of(&member.node).await;
     }
     restore(cluster.node(leader), &meta, &bytes).await.unwrap();
     everybody_holds(&cluster, &lines(100..120)).await;
@@ -433,7 +433,7 @@ async fn a_restoration_goes_on_after_a_transfer_that_failed() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_snapshot_in_the_middle_is_delayed_and_not_lost() {
+async fn a_snapshot_in_the_middle_is_refused_to_callers_and_delayed_for_the_core() {
     let (meta, bytes) = backup_with(100..120).await;
     for succeeds in [true, false] {
         let mut config = in_pieces();
@@ -453,7 +453,13 @@ async fn a_snapshot_in_the_middle_is_delayed_and_not_lost() {
         cluster.write(leader, 0..30).await;
         everybody_holds(&cluster, &lines(0..30)).await;
         let begun = cluster.node(leader).status().await.unwrap().raft;
-        assert!(asked.iter().all(|one| !one.is_finished()));
+        for one in asked {
+            let refused: Result<SnapshotMeta, SnapshotError> = soon(one).await.unwrap();
+            assert!(
+                matches!(refused, Err(SnapshotError::Restoring)),
+                "{refused:?}"
+            );
+        }
         assert!(
             begun
                 .snapshot
@@ -466,9 +472,8 @@ async fn a_snapshot_in_the_middle_is_delayed_and_not_lost() {
         halted.go_on.send(go_on).unwrap();
         let ended = soon(halted.outcome).await.unwrap();
         assert_eq!(ended.is_ok(), succeeds);
-        for one in asked {
-            let taken: Result<SnapshotMeta, SnapshotError> = soon(one).await.unwrap();
-            let taken = taken.unwrap();
+        for member in cluster.members.values() {
+            let taken = snapshot_of(&member.node).await;
             assert!(taken.id().index >= begun.applied, "{taken}");
             if let Ok(restored) = &ended {
                 assert_eq!((taken.id(), taken.checksum), (restored.id, meta.checksum));
@@ -537,7 +542,7 @@ async fn the_time_of_the_group_goes_on_from_the_time_of_the_backup() {
 
 async fn time_of(node: &Node) -> ClusterTime {
     soon(node.propose("what time is it")).await.unwrap();
-    soon(node.snapshot()).await.unwrap().header.time
+    snapshot_of(node).await.header.time
 }
 
 #[tokio::test(start_paused = true)]
@@ -565,7 +570,7 @@ async fn a_deadline_ends_a_restoration_that_cannot_go_on() {
     cluster.write(leader, 3..4).await;
     everybody_holds(&cluster, &lines(0..4)).await;
     for member in cluster.members.values() {
-        soon(member.node.snapshot()).await.unwrap();
+        snapshot_of(&member.node).await;
     }
 }
 
@@ -576,11 +581,11 @@ async fn who_waits_no_more_gives_the_restoration_up() {
     let leader = cluster.leader().await;
     cluster.write(leader, 0..3).await;
     let Halted { outcome, go_on } = Halted::begin(cluster.node(leader), &meta, &bytes, 3).await;
-    let asked = cluster.node(leader).snapshot();
+    let asked = cluster.node(leader).clone();
     outcome.abort();
     soon(outcome).await.unwrap_err();
     go_on.send(Ok(())).unwrap();
-    soon(asked).await.unwrap();
+    snapshot_of(&asked).await;
     everybody_holds(&cluster, &lines(0..3)).await;
 }
 

@@ -11,7 +11,7 @@ use raft_core::consensus::RoleName;
 use raft_core::id::{LogId, LogIndex, NodeId};
 use raft_core::membership::Membership;
 use raft_core::memory::{MemoryStores, Network};
-use raft_core::node::{EventStream, Node, NodeBuilder, NodeEvent};
+use raft_core::node::{EventStream, Node, NodeBuilder, NodeEvent, ReadMode, SnapshotError};
 use raft_core::snapshot::{SnapshotHeader, SnapshotMeta};
 use raft_core::state_machine::{Committed, SnapshotView, StateMachine, StateMachineError};
 use raft_core::store::{SnapshotRead, SnapshotSink, SnapshotStore, StoreError, Stores};
@@ -320,5 +320,19 @@ impl SnapshotStore for Spoilt {
 
     fn retain(&self, keep: usize, through: LogIndex) -> Result<(), StoreError> {
         self.snapshots.retain(keep, through)
+    }
+}
+
+/// A snapshot, once the restoration in the way has ended.
+pub(crate) async fn snapshot_of(node: &Node) -> SnapshotMeta {
+    loop {
+        match soon(node.snapshot()).await {
+            Err(SnapshotError::Restoring) => {
+                let applied = node.status().await.unwrap().raft.applied;
+                // Whether it comes or not: then there is another try.
+                let _ = soon(node.read_barrier(ReadMode::AtLeast(applied.next()))).await;
+            }
+            taken => return taken.unwrap(),
+        }
     }
 }

@@ -25,6 +25,9 @@ pub(super) struct Place {
     pub(super) bytes: u32,
 }
 
+/// Where entries lie, in their order.
+pub(super) type Places = Vec<(LogIndex, Place)>;
+
 /// Stable records by the names of their keys.
 pub(super) type StableRecords = BTreeMap<String, Vec<u8>>;
 
@@ -85,7 +88,7 @@ impl Index {
         range: Range<LogIndex>,
         bytes_max: usize,
         name: &str,
-    ) -> Result<(Arc<File>, Vec<(LogIndex, Place)>), StoreError> {
+    ) -> Result<(Arc<File>, Places), StoreError> {
         self.bounds.check_not_purged(range.start)?;
         let mut places = Vec::new();
         let mut bytes = 0_usize;

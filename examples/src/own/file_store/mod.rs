@@ -48,7 +48,7 @@ pub fn open(directory: impl AsRef<Path>) -> Result<Stores, StoreError> {
     let directory = directory.as_ref();
     create_directory(directory)?;
     let lock = DirectoryLock::acquire(directory)?;
-    let snapshots = FileSnapshotStore::open(&directory.join("snapshots"))?;
+    let snapshots = FileSnapshotStore::open(directory.join("snapshots"))?;
     let database = Arc::new(Database::open(directory, lock, &snapshots)?);
     Ok(Stores {
         log: Box::new(FileLog::new(Arc::clone(&database))),

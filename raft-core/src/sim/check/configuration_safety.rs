@@ -91,8 +91,13 @@ impl Checks {
         let joining = new.voters().difference(old.voters()).copied();
         let mut joining = joining.filter(|node| *node != step.node);
         joining.find(|node| {
-            let disk = nodes.get(node).map(|node| node.disk.durable());
-            disk.is_some_and(|disk| disk.last() < due)
+            let Some(node) = nodes.get(node) else {
+                return false;
+            };
+            // Its former self may be all that a leader that was paused knows of it.
+            let former = node.former_disks.iter();
+            let mut lives = former.chain([node.disk.durable()]);
+            lives.all(|disk| disk.last() < due)
         })
     }
 
