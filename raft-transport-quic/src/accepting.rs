@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use quinn::{Connection, Endpoint, Incoming, VarInt};
+use quinn::{Connection, Endpoint, Incoming};
 use raft_transport_stream::tls::Credentials;
 use raft_transport_stream::{Caller, Established, Renewals, Seat, Seats, Tasks};
 use tokio::sync::mpsc;
@@ -15,6 +15,7 @@ use tokio::time::timeout;
 use crate::connections::established;
 use crate::endpoint::Settings;
 use crate::errors::{RENEWED, STOPPED, explain};
+use crate::goodbye;
 use crate::stream::QuicStream;
 
 /// Takes in connections, a bounded number of them, and hands out their streams.
@@ -86,10 +87,7 @@ impl Accepting {
         let over = renewals.clone().over();
         tokio::select! {
             () = self.hand_out_streams(&connection.0, &renewals) => {}
-            () = over => {
-                let (code, reason) = RENEWED;
-                connection.0.close(VarInt::from_u32(code), reason);
-            }
+            () = over => goodbye::close(&connection.0, RENEWED),
         }
     }
 
@@ -136,8 +134,7 @@ impl Accepting {
 impl Drop for Accepted {
     fn drop(&mut self) {
         // One that is closed already stays as it is.
-        let (code, reason) = STOPPED;
-        self.0.close(VarInt::from_u32(code), reason);
+        goodbye::close(&self.0, STOPPED);
     }
 }
 

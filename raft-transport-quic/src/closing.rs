@@ -18,6 +18,7 @@ struct EndsTasks(Tasks);
 /// Closes every connection at once; the returned future waits until the other ends were told, and
 /// frees the port.
 pub(crate) fn close(endpoint: Endpoint, drivers: Tasks) -> impl Future<Output = ()> + Send {
+    // Whoever holds a connection sees to it that this leaves, too, when it is dropped.
     let (code, reason) = STOPPED;
     endpoint.close(VarInt::from_u32(code), reason);
     let ends = EndsTasks(drivers);

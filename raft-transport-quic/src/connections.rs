@@ -5,7 +5,7 @@ use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
-use quinn::{Connection, Endpoint, VarInt};
+use quinn::{Connection, Endpoint};
 use raft_core::id::NodeId;
 use raft_core::wire::Lane;
 use raft_transport_stream::tls::Credentials;
@@ -15,6 +15,7 @@ use tokio::net::lookup_host;
 
 use crate::endpoint::Settings;
 use crate::errors::{UNUSED, explain};
+use crate::goodbye;
 use crate::stream::QuicStream;
 
 /// Dials.
@@ -118,8 +119,7 @@ impl Lease {
 
 impl Drop for Lease {
     fn drop(&mut self) {
-        let (code, reason) = UNUSED;
-        self.connection.close(VarInt::from_u32(code), reason);
+        goodbye::close(&self.connection, UNUSED);
     }
 }
 

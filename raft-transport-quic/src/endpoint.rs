@@ -10,6 +10,8 @@ use raft_transport_stream::TransportConfig;
 use raft_transport_stream::tls::Material;
 use socket2::SockRef;
 
+use crate::goodbye::UntilGoodbyes;
+
 /// Room for what arrives while the program does something else. Without it, a busy receiver loses
 /// packets.
 const SOCKET_BUFFER_BYTES: usize = 4 << 20;
@@ -77,6 +79,7 @@ fn transport(config: &TransportConfig) -> quinn::TransportConfig {
         .datagram_receive_buffer_size(None)
         // Beyond what the protocol can say, silence means nothing.
         .max_idle_timeout(idle.ok())
+        .congestion_controller_factory(Arc::new(UntilGoodbyes))
         .stream_receive_window(VarInt::from_u32(STREAM_WINDOW_BYTES))
         // A stream that nobody reads leaves the others free.
         .send_window(u64::from(streams) * u64::from(STREAM_WINDOW_BYTES));

@@ -20,6 +20,9 @@
 //! **Addresses that change.** A connection outlives a change of its dialer's address or port, for
 //! instance by a router that has forgotten it.
 //!
+//! **Goodbyes.** A node that stops, or is done with a connection, says so at once, however much still
+//! waits to be sent: congestion control (Cubic) does not hold the goodbye back.
+//!
 //! **Restarts.** A node that was killed and is back answers packets of connections that it does not
 //! know any more by a reset that its peers recognise, as long as its private key is the same: they dial
 //! again at once. A machine that is gone for good is noticed by silence
@@ -40,6 +43,7 @@ mod closing;
 mod connections;
 mod endpoint;
 mod errors;
+mod goodbye;
 mod reset;
 mod runtime;
 mod stream;

@@ -18,6 +18,7 @@ mod end;
 #[path = "../../../raft-transport-tcp/tests/loopback/faults.rs"]
 mod faults;
 mod flood;
+mod goodbyes;
 #[path = "../../../raft-transport-tcp/tests/secure/identity.rs"]
 mod identity;
 #[path = "../../../raft-transport-tcp/tests/loopback/joining.rs"]

@@ -7,7 +7,7 @@ use raft_core::units::Period;
 use crate::{End, Setup};
 
 /// Silence alone would be noticed after an hour.
-fn patient(config: &mut crate::kind::TransportConfig) {
+pub(crate) fn patient(config: &mut crate::kind::TransportConfig) {
     config.keepalive = Period::from_millis(30 * 60_000);
     config.idle_timeout = Period::from_millis(60 * 60_000);
 }
