@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::future::Future;
 use std::io::Read;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::pin::Pin;
 use std::sync::{Arc, Mutex};
 use std::task::Poll;
@@ -99,6 +99,40 @@ fn flip(file: &Path, at: usize) {
     fs::write(file, bytes).expect("write");
 }
 
+/// The newest log of writes: all that a small database has.
+fn log_of_writes(directory: &Path) -> PathBuf {
+    let items = fs::read_dir(directory.join("raft.rocksdb")).expect("a directory");
+    let paths = items.map(|item| item.expect("an item").path());
+    let mut logs: Vec<_> = paths
+        .filter(|path| path.extension().is_some_and(|kind| kind == "log"))
+        .collect();
+    logs.sort();
+    logs.pop().expect("a log of writes")
+}
+
+/// Flips a byte of an entry in the middle.
+fn spoil_entry(directory: &Path) {
+    let file = log_of_writes(directory);
+    let bytes = fs::read(&file).expect("read");
+    let mut windows = bytes.windows(ENTRY.len());
+    let at = windows.position(|window| window == ENTRY);
+    flip(&file, at.expect("the entry is there"));
+}
+
+/// The files of a database.
+fn files(database: &Path) -> BTreeMap<String, Vec<u8>> {
+    let Ok(items) = fs::read_dir(database) else {
+        return BTreeMap::new();
+    };
+    let paths = items.map(|item| item.expect("an item").path());
+    let read = |path: PathBuf| (path.display().to_string(), fs::read(&path).expect("read"));
+    let strip = |(path, bytes): (String, Vec<u8>)| {
+        let name = path.rsplit('/').next().unwrap_or_default().to_owned();
+        (name, bytes)
+    };
+    paths.map(read).map(strip).collect()
+}
+
 fn refuses(directory: &Path) {
     assert!(open(directory).expect_err("it is damaged").is_damage());
 }
@@ -106,7 +140,7 @@ fn refuses(directory: &Path) {
 #[test]
 fn whatever_is_damaged_the_stores_begin_anew_and_nothing_is_deleted() {
     type Spoil = fn(&Path);
-    let spoils: [(Spoil, bool); 6] = [
+    let spoils: [(Spoil, bool); 5] = [
         (
             |path| fs::remove_file(path.join("floor")).expect("remove"),
             true,
@@ -115,26 +149,13 @@ fn whatever_is_damaged_the_stores_begin_anew_and_nothing_is_deleted() {
             |path| fs::write(path.join("floor"), "?").expect("write"),
             true,
         ),
+        (spoil_entry, true),
         (
-            |path| {
-                let file = path.join("raft.rocksdb");
-                let bytes = fs::read(&file).expect("read");
-                let mut windows = bytes.windows(ENTRY.len());
-                let at = windows.position(|window| window == ENTRY);
-                flip(&file, at.expect("the entry is there"));
-            },
-            true,
-        ),
-        (
-            |path| fs::remove_file(path.join("raft.rocksdb")).expect("remove"),
+            |path| fs::remove_dir_all(path.join("raft.rocksdb")).expect("remove"),
             false,
         ),
         (
-            |path| fs::write(path.join("raft.rocksdb"), "my notes\n".repeat(2_000)).expect("write"),
-            false,
-        ),
-        (
-            |path| fs::write(path.join("raft.rocksdb"), "").expect("write"),
+            |path| fs::write(path.join("raft.rocksdb/CURRENT"), "my notes\n").expect("write"),
             false,
         ),
     ];
@@ -143,7 +164,7 @@ fn whatever_is_damaged_the_stores_begin_anew_and_nothing_is_deleted() {
         let path = directory.path();
         spoil(path);
         refuses(path);
-        let spoilt = fs::read(path.join("raft.rocksdb")).ok();
+        let spoilt = files(&path.join("raft.rocksdb"));
         let config = RocksdbConfig::default();
         let former = remembered(&begin_anew(path, &config, "rot").expect("begins anew"));
         let known = former.identity;
@@ -155,7 +176,7 @@ fn whatever_is_damaged_the_stores_begin_anew_and_nothing_is_deleted() {
         assert_eq!(former.unknown, !is_readable, "{at}");
         assert!(former.reason == "rot" && !former.is_repaired);
         // To look into it has changed nothing.
-        let kept = fs::read(path.join("damaged-1/raft.rocksdb")).ok();
+        let kept = files(&path.join("damaged-1/raft.rocksdb"));
         assert!(kept == spoilt, "{at}: what was damaged was changed");
         // From here on they are stores like any other.
         assert_eq!(remembered(&open(path).expect("open")), former);
@@ -197,14 +218,14 @@ fn a_beginning_that_was_interrupted_is_gone_on_with_by_every_opening() {
     let directory = used();
     let path = directory.path();
     let in_the_way = path.join("raft.rocksdb.tmp");
-    fs::create_dir(&in_the_way).expect("create");
+    fs::write(&in_the_way, "my notes").expect("write");
     let config = RocksdbConfig::default();
     let failed = begin_anew(path, &config, "rot").map(drop);
     assert!(matches!(failed, Err(StoreError::Io { .. })));
     assert!(!path.join("raft.rocksdb").exists());
     // It is no new directory meanwhile.
     assert!(open(path).map(drop).is_err());
-    fs::remove_dir(&in_the_way).expect("remove");
+    fs::remove_file(&in_the_way).expect("remove");
     let former = remembered(&open(path).expect("open"));
     assert_eq!(former.identity, Some(identity()));
     assert!(!path.join("beginning-anew").exists());
@@ -323,7 +344,7 @@ async fn a_group_writes_on_while_one_of_its_logs_rots_and_gets_the_voter_back() 
     // A handle keeps the snapshots open.
     drop(node);
     let place = usize::try_from(victim - 1).expect("small");
-    let file = directories[place].path().join("raft.rocksdb");
+    let file = log_of_writes(directories[place].path());
     let length = fs::metadata(&file).expect("a file").len();
     for at in (0..length).step_by(512) {
         flip(&file, usize::try_from(at).expect("small"));

@@ -21,6 +21,10 @@ where
         let bound = (self.0)(local, listen.unwrap_or("127.0.0.1:0"), config());
         endpoint(bound.expect("a free address"))
     }
+
+    fn reconnects(&self) -> usize {
+        crate::RECONNECTS
+    }
 }
 
 /// Reconnections are many, and the largest message is larger than the queue.
