@@ -2,6 +2,8 @@
 
 use std::process::Command;
 
+use raft_examples::config::ServerConfig;
+
 const README: &str = include_str!("../../../README.md");
 const HELLO: &str = include_str!("../../src/bin/hello.rs");
 
@@ -27,6 +29,17 @@ fn the_first_two_blocks_are_the_two_commands() {
     );
     let (_, second) = &blocks[1];
     assert_eq!(second.trim(), "scripts/test.sh");
+}
+
+#[test]
+fn the_configuration_of_the_readme_is_one() {
+    let blocks = blocks();
+    let configuration = blocks.iter().find(|(language, _)| language == "toml");
+    let place = tempfile::tempdir().unwrap();
+    let path = place.path().join("one.toml");
+    std::fs::write(&path, &configuration.unwrap().1).unwrap();
+    let config = ServerConfig::read(&path).unwrap();
+    assert_eq!((config.id, config.peers.len()), (1, 3));
 }
 
 #[test]
