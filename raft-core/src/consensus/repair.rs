@@ -26,6 +26,9 @@ pub(super) struct Repair {
     is_announced: bool,
     /// All that was committed when the leader last said so is here.
     has_all: bool,
+    /// As far as this node knows it has no vote, and so nothing that anybody could miss. That may be an
+    /// old membership: what is over is not forgotten before the group counts this life.
+    is_at_rest: bool,
 }
 
 impl Repair {
@@ -35,11 +38,13 @@ impl Repair {
             former,
             is_announced: false,
             has_all: false,
+            is_at_rest: false,
         })
     }
 
-    pub(super) fn former(&self) -> &FormerLives {
-        &self.former
+    /// What is to be repaired, unless there is nothing to do at the moment.
+    pub(super) fn under_way(&self) -> Option<&FormerLives> {
+        (!self.is_at_rest).then_some(&self.former)
     }
 }
 
@@ -47,7 +52,8 @@ impl Shared {
     /// Whether this life must keep out of elections: another one has its vote, or it has forgotten
     /// what it may have promised, and the group does not count it yet.
     pub(super) fn must_abstain(&self) -> bool {
-        let is_uncounted = self.repair.is_some()
+        let is_repairing = self.repair.as_ref().and_then(Repair::under_way).is_some();
+        let is_uncounted = is_repairing
             && !self.membership().admits(self.id, self.incarnation)
             && !mutant(Mutant::RepairedVotes);
         is_uncounted || self.other_life().is_some()
@@ -78,20 +84,37 @@ impl Shared {
     }
 
     /// The repair is over when the membership that counts this life is committed, and on this disk:
-    /// then no truncation and no crash brings an older one back. Who has no vote is done when it has
-    /// what the others have.
+    /// then no truncation and no crash brings an older one back. Who has no vote is at rest when it has
+    /// what the others have, and goes on if it learns that a former life of it has one.
     pub(super) fn notice_repair(&mut self, out: &mut Effects) {
-        let Some(repair) = &self.repair else { return };
+        let is_displaced = self.superseded().is_some();
         let (at, membership) = (self.memberships.current_at().index, self.membership());
         let is_settled = at <= self.committed && at <= self.log.durable();
-        let is_counted = match membership.is_voter(self.id) {
+        let is_voter = membership.is_voter(self.id);
+        let is_counted = match is_voter {
             true => membership.admits(self.id, self.incarnation),
-            false => membership.contains(self.id) && repair.has_all,
+            false => membership.contains(self.id),
         };
+        let Some(repair) = self.repair.as_mut() else {
+            return;
+        };
+        if is_displaced && repair.is_at_rest {
+            (repair.is_at_rest, repair.is_announced) = (false, false);
+        }
         let is_over = is_counted && (is_settled || mutant(Mutant::RepairEndsEarly));
-        if is_over && !mutant(Mutant::RepairNeverEnds) {
+        if !is_over || mutant(Mutant::RepairNeverEnds) {
+            return;
+        }
+        let was_at_rest = repair.is_at_rest;
+        if is_voter {
             self.repair = None;
             self.pending.stage_repaired();
+        } else if repair.has_all {
+            repair.is_at_rest = true;
+        } else {
+            return;
+        }
+        if !was_at_rest {
             out.push(Effect::Repaired);
         }
     }

@@ -145,7 +145,7 @@ impl Raft {
             snapshot: shared.compaction.snapshot,
             incarnation: shared.incarnation,
             displaced_by: shared.other_life(),
-            repairing: shared.repair.as_ref().map(Repair::former).cloned(),
+            repairing: shared.repair.as_ref().and_then(Repair::under_way).cloned(),
             membership: Arc::clone(shared.membership()),
             membership_at: shared.memberships.current_at(),
             dropped: shared.dropped,
@@ -154,6 +154,13 @@ impl Raft {
             unapplied_bytes: self.unapplied_bytes(),
             peers: peers.collect(),
         }
+    }
+
+    /// Whether its stores began anew, and it is not what it was before yet.
+    #[cfg(feature = "sim")]
+    pub(crate) fn is_repairing(&self) -> bool {
+        let repair = self.shared.repair.as_ref();
+        repair.and_then(Repair::under_way).is_some()
     }
 
     /// The current term, and how far the log is committed.

@@ -31,7 +31,7 @@ impl Cluster {
     /// Lost, or with damage that it may find sooner or later, or not counted again since then.
     pub(super) fn is_impaired(&self, id: NodeId) -> bool {
         let node = self.nodes.get(&id);
-        let is_unsound = |node: &SimNode| node.disk.is_damaged() || node.disk.is_repairing();
+        let is_unsound = |node: &SimNode| node.disk.is_damaged() || node.is_repairing();
         self.is_lost(id) || node.is_some_and(is_unsound)
     }
 
@@ -45,7 +45,7 @@ impl Cluster {
     /// membership, and those whose disks are intact are a majority of it.
     pub(super) fn may_lose(&self, victim: NodeId) -> bool {
         let node = self.nodes.get(&victim);
-        let is_again = node.is_some_and(|node| node.disk.is_repairing() && !node.disk.is_damaged());
+        let is_again = node.is_some_and(|node| node.is_repairing() && !node.disk.is_damaged());
         if self.operator.harms_left == 0 || (self.is_impaired(victim) && !is_again) {
             return false;
         }
@@ -70,7 +70,10 @@ impl Cluster {
         let is_awaited = self.operator.heirs.values().any(|heir| *heir == victim)
             && !membership.is_voter(victim);
         // The vote of who was never met counts in no later election.
-        let is_met = |id: NodeId| membership.incarnation(id).is_some();
+        let is_met = |id: NodeId| {
+            let life = self.nodes.get(&id).map(|node| node.incarnation(id));
+            life.is_some() && membership.incarnation(id) == life
+        };
         let intact = |id: &&NodeId| **id != victim && !self.is_impaired(**id) && is_met(**id);
         is_settled && !is_awaited && voters.iter().filter(intact).count() * 2 > voters.len()
     }

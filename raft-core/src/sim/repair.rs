@@ -9,6 +9,7 @@ use super::disk::{Disk, Image};
 use super::driver::SimNode;
 use super::situation::Situation;
 use super::story::Mark;
+use crate::consensus::Raft;
 use crate::former_lives::FormerLives;
 use crate::hard_state::Identity;
 use crate::id::{ChainLink, ClusterId, GroupId, Incarnation, NodeId, RecoveryEpoch};
@@ -20,6 +21,12 @@ impl SimNode {
     /// Which life of node `id` this is: another one each time that its stores began anew.
     pub(super) fn incarnation(&self, id: NodeId) -> Incarnation {
         Incarnation::new(id.get() + LIVES_APART * self.renewals())
+    }
+
+    /// Whether it began anew, and is not what it was before yet, as far as it knows.
+    pub(super) fn is_repairing(&self) -> bool {
+        let knows = self.raft.as_ref().is_none_or(Raft::is_repairing);
+        self.disk.is_repairing() && knows
     }
 
     fn renewals(&self) -> u64 {
@@ -123,7 +130,7 @@ impl Cluster {
         let Some(node) = self.nodes.get_mut(&id) else {
             return;
         };
-        let again = node.disk.is_repairing();
+        let again = node.is_repairing();
         node.begin_anew(id, reason, is_readable, keeps);
         if again {
             self.meet(Situation::DamagedDuringRepair);
@@ -165,7 +172,7 @@ impl Cluster {
             let mut members = membership.members().keys();
             members.any(|id| {
                 let node = self.nodes.get(id);
-                node.is_some_and(|node| node.disk.is_repairing())
+                node.is_some_and(SimNode::is_repairing)
             })
         })
     }
