@@ -93,10 +93,14 @@ fn former_lives(
     config: &RedbConfig,
     reason: &str,
 ) -> Result<FormerLives, StoreError> {
-    let records = stable_records(paths, config).unwrap_or_else(|error| {
-        tracing::warn!(%error, "whose the damaged database is cannot be read");
-        StableRecords::new()
-    });
+    // Only damage excuses from knowing: whatever else stands in the way may be mended.
+    let records = match stable_records(paths, config) {
+        Err(error) if error.is_damage() => {
+            tracing::warn!(%error, "whose the damaged database is cannot be read");
+            StableRecords::new()
+        }
+        read => read?,
+    };
     let record = |key: StableKey| records.get(key.name());
     // The node lives elsewhere, or not here yet: nothing is over.
     let relocation = record(StableKey::Relocation);
@@ -114,6 +118,9 @@ fn former_lives(
 }
 
 fn stable_records(paths: &Paths, config: &RedbConfig) -> Result<StableRecords, StoreError> {
+    if !open::exists(&paths.database)? {
+        return Ok(StableRecords::new());
+    }
     let place = paths.database.display().to_string();
     let file = File::open(&paths.database);
     let overlay = file

@@ -119,7 +119,7 @@ fn commit(stores: &mut Stores, chance: &mut Pcg64, step: u64) -> Result<(), Stor
         let from = bounds.purged.id.index.plus(held - back);
         stores.log.truncate_suffix(from)?;
         term += 1;
-    } else if kind == 2 && held > 150 {
+    } else if kind == 2 && held > 150 && env::var_os(GROWS).is_none() {
         let through = bounds.purged.id.index.plus(held - 50);
         let entries = stores.log.reader()?.read(through..through.next(), 1)?;
         stores.log.purge_prefix(entries[0].link())?;
@@ -244,6 +244,9 @@ fn start(directory: &Path, seed: u64, file_kib: Option<u64>) -> Child {
     command.args(["child", "--exact", "--ignored", "--nocapture"]);
     command.env("RAFT_KILL_DIRECTORY", directory);
     command.env("RAFT_KILL_SEED", seed.to_string());
+    if file_kib.is_some() {
+        command.env(GROWS, "1");
+    }
     command.stdin(Stdio::null()).stdout(Stdio::piped());
     command.spawn().expect("start the child")
 }
@@ -272,6 +275,8 @@ fn below(chance: &mut Pcg64, end: u64) -> usize {
     usize::try_from(chance.next_u64() % end).expect("a small number")
 }
 
+/// Set where nothing is purged, so that the files must grow.
+const GROWS: &str = "RAFT_KILL_GROWS";
 /// No file may become larger than this, in the test of failing writes.
 const FILE_KIB: u64 = 512;
 

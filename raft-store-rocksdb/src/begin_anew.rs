@@ -12,7 +12,7 @@ use raft_core::store::{
 use crate::config::RocksdbConfig;
 use crate::database;
 use crate::open::{self, DATABASE, FLOOR, Paths, open_with};
-use crate::read_only::copy;
+use crate::read_only::{copy, place_for_copy};
 
 /// As [`open_with`], but on damage the stores begin anew: see [`begin_anew`].
 ///
@@ -90,10 +90,14 @@ fn former_lives(
     config: &RocksdbConfig,
     reason: &str,
 ) -> Result<FormerLives, StoreError> {
-    let records = stable_records(paths, config).unwrap_or_else(|error| {
-        tracing::warn!(%error, "whose the damaged database is cannot be read");
-        StableRecords::new()
-    });
+    // Only damage excuses from knowing: whatever else stands in the way may be mended.
+    let records = match stable_records(paths, config) {
+        Err(error) if error.is_damage() => {
+            tracing::warn!(%error, "whose the damaged database is cannot be read");
+            StableRecords::new()
+        }
+        read => read?,
+    };
     let record = |key: StableKey| records.get(key.name());
     // The node lives elsewhere, or not here yet: nothing is over.
     let relocation = record(StableKey::Relocation);
@@ -111,8 +115,10 @@ fn former_lives(
 }
 
 fn stable_records(paths: &Paths, config: &RocksdbConfig) -> Result<StableRecords, StoreError> {
-    let aside = tempfile::Builder::new().prefix("raft-looking-").tempdir();
-    let aside = aside.map_err(StoreError::io("the temporary directory", "create"))?;
+    if !open::exists(&paths.database)? {
+        return Ok(StableRecords::new());
+    }
+    let aside = place_for_copy()?;
     let copied = Paths::new(aside.path());
     copy(paths, &copied)?;
     database::look_at(&copied.database, config)

@@ -324,13 +324,13 @@ pub(crate) fn stable_records(
     Ok(records::decode_stable(place, GROUP, &sealed)?)
 }
 
-/// The stable records of a damaged database, or rather of a copy of one: what is broken in the log of
-/// writes is left out, with all that follows.
+/// The stable records of a damaged database, or rather of a copy of one. What is broken in the log of
+/// writes is left out, and what follows is not: the newest record that is whole counts.
 pub(crate) fn look_at(path: &Path, config: &RocksdbConfig) -> Result<StableRecords, StoreError> {
     let place = path.display().to_string();
     guarded(&place, "read", || {
         let mut options = config.options();
-        options.set_wal_recovery_mode(DBRecoveryMode::PointInTime);
+        options.set_wal_recovery_mode(DBRecoveryMode::SkipAnyCorruptedRecord);
         options.set_track_and_verify_wals_in_manifest(false);
         let rocks = open_families(path, &options, config)?;
         stable_records(&ReadTransaction::new(&rocks, &place)?, &place)

@@ -6,6 +6,8 @@ use std::sync::Arc;
 
 use raft_core::store::{DirectoryLock, ReadOnlySnapshots, ReadOnlyStores, StoreError, Stores};
 
+use tempfile::TempDir;
+
 use crate::config::RocksdbConfig;
 use crate::database::Database;
 use crate::log::RocksdbLog;
@@ -31,8 +33,7 @@ pub fn open_read_only(
     let directory = directory.as_ref();
     let lock = DirectoryLock::share(directory)?;
     let original = Paths::new(directory);
-    let aside = tempfile::Builder::new().prefix("raft-looking-").tempdir();
-    let aside = aside.map_err(StoreError::io("the temporary directory", "create"))?;
+    let aside = place_for_copy()?;
     let copied = Paths::new(aside.path());
     copy(&original, &copied)?;
     let floor = |commits, lock: &DirectoryLock| open_floor(&copied.floor, commits, lock);
@@ -45,6 +46,16 @@ pub fn open_read_only(
         snapshots: Arc::new(ReadOnlySnapshots::open(&original.snapshots)?),
     })?;
     Ok(stores.keeping(aside))
+}
+
+/// A directory for a copy, which nobody else can look into.
+pub(crate) fn place_for_copy() -> Result<TempDir, StoreError> {
+    let mut builder = tempfile::Builder::new();
+    builder.prefix("raft-looking-");
+    #[cfg(unix)]
+    builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o700));
+    let made = builder.tempdir();
+    made.map_err(StoreError::io("the temporary directory", "create"))
 }
 
 /// Copies what an opening needs of a store.

@@ -1,23 +1,64 @@
 //! The stores keep the contracts.
 
-use raft_core::conformance::Backend;
-use raft_core::store::Stores;
+use std::path::Path;
+
+use raft_core::conformance::files::{read_files, write_files};
+use raft_core::conformance::medium::Files;
+use raft_core::conformance::{Backend, FileBackend};
+use raft_core::store::{StoreError, Stores};
 use tempfile::TempDir;
 
-struct Rocksdb(TempDir);
+struct Rocksdb {
+    directory: TempDir,
+    copy: TempDir,
+}
 
 impl Rocksdb {
     fn new() -> Self {
-        Self(TempDir::new().expect("a directory"))
+        Self {
+            directory: directory(),
+            copy: directory(),
+        }
     }
 }
 
 impl Backend for Rocksdb {
     fn open(&mut self) -> Stores {
-        raft_store_rocksdb::open(self.0.path()).expect("open the stores")
+        open(self.directory.path())
     }
+
+    /// Tests are not optimised.
+    fn long_log_entries(&self) -> usize {
+        50_000
+    }
+}
+
+impl FileBackend for Rocksdb {
+    fn files(&mut self) -> Files {
+        read_files(self.directory.path()).expect("read the directory")
+    }
+
+    fn open_copy(&mut self, files: &Files) -> Result<Stores, StoreError> {
+        self.copy = directory();
+        write_files(self.copy.path(), files).expect("write the copy");
+        raft_store_rocksdb::open(self.copy.path())
+    }
+}
+
+fn open(directory: &Path) -> Stores {
+    raft_store_rocksdb::open(directory).expect("open the stores")
+}
+
+/// In memory where the system has such a directory: nothing here depends on a real disk.
+fn directory() -> TempDir {
+    let made = TempDir::new_in("/dev/shm").or_else(|_| TempDir::new());
+    made.expect("a directory")
 }
 
 raft_core::log_conformance!(Rocksdb::new());
 raft_core::stable_conformance!(Rocksdb::new());
 raft_core::snapshot_conformance!(Rocksdb::new());
+raft_core::file_conformance!(Rocksdb::new());
+raft_core::snapshot_file_conformance!(Rocksdb::new());
+raft_core::kill_conformance!(directory(), open, 200);
+raft_core::snapshot_kill_conformance!(directory(), open, 30);

@@ -77,6 +77,29 @@ fn stores_whose_node_was_moved_away_do_not_begin_anew() {
     assert!(!directory.path().join("damaged-1").exists());
 }
 
+/// Nor if an older record is broken and the mark of the move stands behind it.
+#[test]
+fn a_mark_behind_damage_is_read_all_the_same() {
+    let directory = TempDir::new().expect("a directory");
+    // In one life of the database: the next one would begin another log of writes.
+    let mut stores = open(directory.path()).expect("open");
+    identity().save(&mut *stores.stable).expect("save");
+    let entries = entries_after(ChainLink::ORIGIN, 1, 40);
+    stores.log.append(&entries).expect("append");
+    stores.log.sync().expect("sync");
+    let to = "elsewhere".to_owned();
+    let departed = Relocation::Departed { ticket: 7, to };
+    departed.save(&mut *stores.stable).expect("save");
+    drop(stores);
+    spoil_entry(directory.path());
+    refuses(directory.path());
+    let refused = open_or_begin_anew(directory.path(), &RocksdbConfig::default());
+    assert!(
+        matches!(refused, Err(StoreError::Moved { .. })),
+        "{refused:?}"
+    );
+}
+
 /// What stores remember that have just begun anew. Nothing of the former life is in them.
 #[track_caller]
 fn remembered(stores: &Stores) -> FormerLives {

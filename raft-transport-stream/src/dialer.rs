@@ -63,6 +63,7 @@ impl Dialer {
     /// Connects, and writes until the connection ends: of itself, or because nobody uses it.
     async fn serve(&self, address: &Address) -> Result<(), LinkError> {
         let counters = &self.context.counters;
+        let began = Instant::now();
         let progress = Progress::default();
         let to = (self.peer, address.text.as_str());
         let mut link = match self.context.dial(to, self.lane, &progress).await {
@@ -81,7 +82,11 @@ impl Dialer {
                 counters.renewed.add(1);
                 tracing::debug!(peer = %self.peer, lane = ?self.lane, "renewed: {error}");
                 link.finish().await;
-                Ok(())
+                // Renewed as soon as it was there: that may go on, and must not take all the time.
+                match began.elapsed() > self.context.config.backoff_max.0 {
+                    true => Ok(()),
+                    false => Err(error),
+                }
             }
             Err(error) => {
                 self.context.conclude(&mut link, &error).await;

@@ -126,7 +126,11 @@ impl Callers {
             "accepted"
         );
         let (newest, replaced) = oneshot::channel();
-        self.current().insert((hello.from.node, hello.lane), newest);
+        {
+            let mut current = self.current();
+            current.retain(|_, replaces| !replaces.is_closed());
+            current.insert((hello.from.node, hello.lane), newest);
+        }
         let ended = tokio::select! {
             ended = self.listen(&mut link, &hello) => ended,
             _ = replaced => Err(LinkError::Replaced),

@@ -36,9 +36,7 @@ impl StoreSettings {
     /// # Errors
     /// [`OpenError`] if it is in use, damaged, or of another kind, or if this build has no such store.
     pub fn open(&self, kind: StoreKind, directory: &Path) -> Result<Stores, OpenError> {
-        if kind.is_durable() {
-            refuse_other(kind, directory)?;
-        }
+        refuse_other(kind, directory)?;
         let opened = match kind {
             #[cfg(feature = "redb")]
             StoreKind::Redb => raft_store_redb::open_with(directory, &self.redb),

@@ -99,6 +99,7 @@ fn line(entry: &Entry) -> Line {
         Payload::Blank => ("blank", String::new()),
         Payload::Membership { membership, .. } => ("membership", membership.to_string()),
         Payload::Command(bytes) => ("command", told(bytes)),
+        Payload::Restoration { .. } => ("restoration", "a part of a backup".to_owned()),
         _ => ("unknown", "of a later version".to_owned()),
     };
     Line {

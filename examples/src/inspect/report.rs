@@ -66,6 +66,7 @@ pub(super) struct Counts {
     pub(super) entries: u64,
     pub(super) commands: u64,
     pub(super) memberships: u64,
+    pub(super) restorations: u64,
     pub(super) blanks: u64,
     /// Of the records, headers included.
     pub(super) bytes: u64,
@@ -236,10 +237,11 @@ impl fmt::Display for Report {
         }
         let counts = &self.counts;
         let text = format!(
-            "{} ({} commands, {} memberships, {} blank), {} in all, the largest {}",
+            "{} ({} commands, {} memberships, {} of restorations, {} blank), {} in all, the largest {}",
             thousands(counts.entries),
             thousands(counts.commands),
             thousands(counts.memberships),
+            thousands(counts.restorations),
             thousands(counts.blanks),
             bytes(counts.bytes),
             bytes(counts.largest_bytes)

@@ -94,6 +94,7 @@ impl Scan {
         match entry.payload() {
             Payload::Command(_) => counts.commands += 1,
             Payload::Blank => counts.blanks += 1,
+            Payload::Restoration { .. } => counts.restorations += 1,
             Payload::Membership { membership, .. } => {
                 counts.memberships += 1;
                 self.membership = Some(Members::of(entry.id(), membership));

@@ -8,6 +8,7 @@
 use std::fs;
 use std::io;
 use std::net::SocketAddr;
+use std::os::unix::fs::FileTypeExt as _;
 use std::os::unix::net::UnixListener as BoundListener;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -49,7 +50,7 @@ impl UnixStreams {
         };
         let listener = match BoundListener::bind(path) {
             Err(error) if error.kind() == io::ErrorKind::AddrInUse => {
-                if std::os::unix::net::UnixStream::connect(path).is_ok() {
+                if !is_left_behind(path) {
                     return Err(named(error));
                 }
                 fs::remove_file(path).map_err(named)?;
@@ -109,7 +110,9 @@ impl Streams for UnixStreams {
         drop(self.take_bound());
         self.listener.send_replace(None);
         // Otherwise the name would stay, and look like a node that does not answer.
-        if let Err(error) = fs::remove_file(&self.path) {
+        if is_socket(&self.path)
+            && let Err(error) = fs::remove_file(&self.path)
+        {
             tracing::debug!(path = %self.path.display(), %error, "the socket's name stays");
         }
     }
@@ -121,6 +124,17 @@ impl Streams for UnixStreams {
     fn advertised(&self, _: Option<SocketAddr>) -> String {
         self.local_address()
     }
+}
+
+fn is_socket(path: &Path) -> bool {
+    fs::symlink_metadata(path).is_ok_and(|found| found.file_type().is_socket())
+}
+
+/// Whether a socket is there at which nobody listens any more. Anything else at that path is somebody's.
+fn is_left_behind(path: &Path) -> bool {
+    let called = std::os::unix::net::UnixStream::connect(path);
+    let refused = called.is_err_and(|error| error.kind() == io::ErrorKind::ConnectionRefused);
+    refused && is_socket(path)
 }
 
 fn established(stream: UnixStream) -> Established {

@@ -133,6 +133,13 @@ fn a_purged_log_gives_its_space_back_and_keeps_what_counts() {
 }
 
 #[test]
+fn a_floor_that_is_missing_beside_a_used_log_is_damage() {
+    let (directory, _) = filled();
+    fs::remove_file(directory.path().join("floor")).unwrap();
+    assert!(open(directory.path()).unwrap_err().is_damage());
+}
+
+#[test]
 fn a_log_that_is_missing_beside_its_floor_is_damage() {
     let (directory, _) = filled();
     fs::remove_file(directory.path().join("log")).unwrap();

@@ -50,3 +50,15 @@ impl TransportBackend for Unix {
 mod unix {
     raft_core::transport_conformance!(super::Unix::new());
 }
+
+/// What is no socket is somebody's file.
+#[test]
+fn a_file_in_the_way_is_left_alone() {
+    let directory = TempDir::new().expect("a directory");
+    let path = directory.path().join("log");
+    std::fs::write(&path, "what was promised").expect("written");
+    let refused = unix_transport::bind(&path, TransportConfig::default());
+    let error = refused.expect_err("the file is in the way");
+    assert_eq!(error.kind(), std::io::ErrorKind::AddrInUse);
+    assert_eq!(std::fs::read(&path).expect("there"), b"what was promised");
+}

@@ -17,7 +17,7 @@ use super::quorum;
 use super::shared::Shared;
 use crate::change::MembershipChange;
 use crate::former_lives::FormerLives;
-use crate::id::{Incarnation, NodeId};
+use crate::id::{Incarnation, LogId, NodeId};
 
 /// Goes on until the group counts the new life of this node.
 #[derive(Clone, Debug, Hash)]
@@ -49,11 +49,16 @@ impl Repair {
 }
 
 impl Shared {
-    /// Whether this life must keep out of elections: another one has its vote, or it has forgotten
-    /// what it may have promised, and the group does not count it yet.
+    /// Whether this life must keep out of elections: another one has its vote, or votes may count by
+    /// name and its name stands for what it has forgotten. Once its log tells who was met, whoever counts
+    /// by name has less than it has. Then it votes when it is asked, for it may have been given a vote
+    /// without knowing.
     pub(super) fn must_abstain(&self) -> bool {
         let is_repairing = self.repair.as_ref().and_then(Repair::under_way).is_some();
+        let is_founding =
+            self.memberships.current_at() == LogId::ORIGIN || self.membership().is_founding();
         let is_uncounted = is_repairing
+            && is_founding
             && !self.membership().admits(self.id, self.incarnation)
             && !mutant(Mutant::RepairedVotes);
         is_uncounted || self.other_life().is_some()

@@ -1,5 +1,6 @@
 //! What the files mean: how to dial and how to listen.
 
+use std::fmt;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -16,7 +17,6 @@ use super::error::TlsError;
 use super::files::Files;
 
 /// One state of the files, ready for handshakes.
-#[derive(Debug)]
 pub struct Material {
     /// For dialing.
     pub client: Arc<ClientConfig>,
@@ -26,6 +26,13 @@ pub struct Material {
     pub(super) own: CertificateDer<'static>,
     /// From the private key, for keys of other uses. See [`super::Credentials::secret`].
     pub(super) secret: Vec<u8>,
+}
+
+/// The key is nobody's business, whoever prints a transport.
+impl fmt::Debug for Material {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Material").finish_non_exhaustive()
+    }
 }
 
 impl Material {

@@ -6,7 +6,8 @@ use raft_core::wire::{Lane, OutBuffer, RefusalReason};
 use raft_transport_stream::Distrust;
 use raft_transport_stream::tls::Credentials;
 use raft_transport_tcp::{TcpTransport, TransportConfig};
-use rustls::pki_types::ServerName;
+use rustls::pki_types::pem::PemObject as _;
+use rustls::pki_types::{PrivateKeyDer, ServerName};
 use rustls::{ClientConfig, HandshakeKind};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -141,4 +142,26 @@ async fn plain_text_has_nothing_to_reload() {
     let one = plain(1);
     let error = one.transport.reload().unwrap_err().to_string();
     assert!(error.contains("plain text"), "{error}");
+}
+
+#[tokio::test]
+async fn a_transport_that_is_printed_tells_nothing_of_its_key() {
+    let files = proper(&Authority::new("ours"), 1);
+    let config = TransportConfig::default();
+    let transport = TcpTransport::bind("127.0.0.1:0", config, files.config()).unwrap();
+    let key = PrivateKeyDer::from_pem_file(files.path("node.key")).unwrap();
+    let printed = format!("{transport:?}");
+    assert!(printed.contains("Material"), "{printed}");
+    let bytes = format!("{:?}", key.secret_der());
+    for part in bytes
+        .trim_matches(['[', ']'])
+        .split(", ")
+        .collect::<Vec<_>>()
+        .chunks(8)
+    {
+        assert!(
+            part.len() < 8 || !printed.contains(&part.join(", ")),
+            "{printed}"
+        );
+    }
 }

@@ -65,10 +65,13 @@ impl Database {
         let file = Arc::new(file.map_err(StoreError::io(&place, "open"))?);
         let mut replay = Replay::new(&place, Arc::clone(&file))?;
         while replay.next_frame()? {}
-        let mut floor = if exists(&floor_path)? || replay.commits > 0 {
-            Floor::open(&floor_path)?
-        } else {
-            Floor::create(&floor_path, &lock)?
+        let mut floor = match (exists(&floor_path)?, replay.commits) {
+            (true, _) => Floor::open(&floor_path)?,
+            (false, 0) => Floor::create(&floor_path, &lock)?,
+            (false, commits) => {
+                let detail = format!("it is missing, and the log has {commits} commits");
+                return Err(StoreError::damaged(place, "the floor", &detail));
+            }
         };
         let end = replay.accept_end(floor.mark())?;
         floor.raise(replay.mark())?;

@@ -1,4 +1,4 @@
-//! A log store and a stable store on one append-only file, in about three hundred lines.
+//! A log store and a stable store on one append-only file.
 //!
 //! Nothing is ever changed in place: every commit is a frame at the end of the file, and what it
 //! replaces is left behind until the file is written anew.
