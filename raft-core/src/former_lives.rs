@@ -7,8 +7,8 @@ use crate::id::Incarnation;
 
 /// The lives of a node whose stores were found damaged. They are over: what they had promised nobody
 /// remembers, so nobody may speak for them. The node goes on as another life, with stores that began
-/// anew, gets from the others what it lost, and takes no part in elections until the group has written
-/// its new life down.
+/// anew, gets from the others what it lost, and keeps out of elections where its name would stand for what
+/// it has forgotten, until the group has written its new life down.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct FormerLives {
     /// Whose the damaged data was, if that could still be read.

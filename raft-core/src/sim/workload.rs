@@ -124,6 +124,8 @@ impl Cluster {
         let floor = match mode {
             Mode::Linearizable | Mode::Lease => self.checks.floor(),
             // The node measures by its own clock, which may be a little fast or slow.
+            // A clock that jumps back stands still for its node, and a bound is measured by clocks.
+            Mode::Bounded(_) if self.plan.mishaps.clock_jump > 0 => LogIndex::ZERO,
             Mode::Bounded(lag) => self.clients.known_at(self.now.before(lag + lag / 4)),
             Mode::AtLeast(index) => index,
             Mode::Local => return self.read_locally(client, node),

@@ -9,12 +9,11 @@ use raft_core::consensus::To;
 use raft_core::id::LogIndex;
 use raft_core::node::{Node, NodeEvent, Outcome, ReadMode, RestoreError, Restored, SnapshotError};
 use raft_core::snapshot::SnapshotMeta;
-use raft_core::time::ClusterTime;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
 use crate::on_disk::Ledger;
-use crate::support::{Book, Cluster, Member, event, id, snapshot_of, soon};
+use crate::support::{Book, Cluster, Member, event, id, snapshot_of, soon, time_of};
 
 /// A backup is in many pieces, and the log is purged as soon as it can be.
 fn in_pieces() -> Config {
@@ -538,11 +537,6 @@ async fn the_time_of_the_group_goes_on_from_the_time_of_the_backup() {
     // A backup of the past does not turn it back.
     restore(node, &meta, &bytes).await.unwrap();
     assert!(time_of(node).await >= last);
-}
-
-async fn time_of(node: &Node) -> ClusterTime {
-    soon(node.propose("what time is it")).await.unwrap();
-    snapshot_of(node).await.header.time
 }
 
 #[tokio::test(start_paused = true)]

@@ -15,6 +15,7 @@ use raft_core::node::{EventStream, Node, NodeBuilder, NodeEvent, ReadMode, Snaps
 use raft_core::snapshot::{SnapshotHeader, SnapshotMeta};
 use raft_core::state_machine::{Committed, SnapshotView, StateMachine, StateMachineError};
 use raft_core::store::{SnapshotRead, SnapshotSink, SnapshotStore, StoreError, Stores};
+use raft_core::time::ClusterTime;
 use tokio::runtime::Handle;
 use tokio::sync::watch;
 
@@ -335,4 +336,10 @@ pub(crate) async fn snapshot_of(node: &Node) -> SnapshotMeta {
             taken => return taken.unwrap(),
         }
     }
+}
+
+/// The group's own time.
+pub(crate) async fn time_of(node: &Node) -> ClusterTime {
+    soon(node.propose("what time is it")).await.unwrap();
+    snapshot_of(node).await.header.time
 }
