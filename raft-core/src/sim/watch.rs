@@ -113,6 +113,8 @@ pub(super) struct Watched {
     /// It keeps what an earlier life may have promised, until then or until it hears a leader.
     pub(super) silent_until: Option<Timestamp>,
     pub(super) last_step: Timestamp,
+    /// The last step that only a node takes that is not paused.
+    pub(super) last_sign: Timestamp,
 }
 
 impl Moment {
@@ -230,6 +232,10 @@ impl Watched {
             .is_transferring
             .then(|| self.transferring_since.unwrap_or(local));
         self.last_step = local;
+        // A request may reach a node that is paused, which is no sign of life.
+        if !matches!(step.moment.took, Took::Other) {
+            self.last_sign = local;
+        }
     }
 
     fn note_leader(&mut self, step: &Step<'_>) {
@@ -262,7 +268,7 @@ impl Watched {
             self.voteless_since = None;
             return;
         }
-        let was_paused = local.since(self.last_step) > 2 * step.config.heartbeat_interval;
+        let was_paused = local.since(self.last_sign) > 2 * step.config.heartbeat_interval;
         let has_changed = step.raft.membership_at() != moment.membership_at;
         if step.is_elected() || was_paused || has_changed {
             self.steady_since = local;
