@@ -329,6 +329,7 @@ pub(crate) fn stable_records(
 pub(crate) fn look_at(path: &Path, config: &RocksdbConfig) -> Result<StableRecords, StoreError> {
     let place = path.display().to_string();
     guarded(&place, "read", || {
+        verified::leave_whole_records(path)?;
         let mut options = config.options();
         options.set_wal_recovery_mode(DBRecoveryMode::SkipAnyCorruptedRecord);
         options.set_track_and_verify_wals_in_manifest(false);

@@ -66,9 +66,9 @@
 //! The first three are what a power cut leaves, and must open; the others lose what was
 //! acknowledged, and must not. So the store uses the strictest mode, and adds what that lacks:
 //!
-//! - before every opening, the log of writes is read. A broken record with a whole one behind it
-//!   was acknowledged once, for each commit is synced before the next is written: that is damage.
-//!   A broken end was torn by a crash, and is cut off;
+//! - before every opening, the log of writes and the list of tables are read. A broken record with a
+//!   whole one behind it was acknowledged once, for each is synced before the next is written: that is
+//!   damage. A broken end was torn by a crash, and is cut off;
 //! - a database that holds fewer commits than its floor is damaged: a broken record at the very end
 //!   is noticed by this, and so are a log of writes that is missing and a list of tables whose end
 //!   is;

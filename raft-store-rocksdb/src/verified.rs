@@ -56,6 +56,70 @@ fn verify_files(
     Ok(())
 }
 
+/// Leaves only what is whole in the logs of writes of a damaged database, or rather of a copy of one.
+/// RocksDB, in every mode of replay, skips the rest of the block in which it finds a broken record.
+///
+/// # Errors
+/// [`StoreError::Io`].
+pub(crate) fn leave_whole_records(directory: &Path) -> Result<(), StoreError> {
+    for path in logs(directory)? {
+        let place = path.display().to_string();
+        let bytes = fs::read(&path).map_err(StoreError::io(&place, "read the log of writes"))?;
+        fs::write(&path, whole_records(&bytes)).map_err(StoreError::io(&place, "write"))?;
+    }
+    Ok(())
+}
+
+/// A log of writes that holds what is whole in this one.
+fn whole_records(log: &[u8]) -> Vec<u8> {
+    let mut kept = Vec::with_capacity(log.len());
+    let mut begun: Option<Vec<u8>> = None;
+    for block in log.chunks(BLOCK) {
+        for (_, fragment) in (Fragments { block, at: 0 }) {
+            let (kind, data) = fragment.map_or((NOT_WRITTEN, &[][..]), |it| (it.kind, it.data));
+            match (kind, begun.take()) {
+                (WHOLE, _) => put_record(&mut kept, data),
+                (BEGINNING, _) => begun = Some(data.to_vec()),
+                (MIDDLE, Some(before)) => begun = Some([&before, data].concat()),
+                (END, Some(before)) => put_record(&mut kept, &[&before, data].concat()),
+                (NOT_WRITTEN | MIDDLE | END, _) => {}
+                // RocksDB's remarks about the file.
+                (_, before) => begun = before,
+            }
+        }
+    }
+    kept
+}
+
+/// Writes a record behind those that are in `log`.
+fn put_record(log: &mut Vec<u8>, record: &[u8]) {
+    let mut rest = record;
+    let mut is_first = true;
+    loop {
+        let room = BLOCK - log.len() % BLOCK;
+        let Some(room) = room.checked_sub(HEADER) else {
+            log.resize(log.len() + room, 0);
+            continue;
+        };
+        let (data, later) = rest.split_at(rest.len().min(room));
+        let kind = match (is_first, later.is_empty()) {
+            (true, true) => WHOLE,
+            (true, false) => BEGINNING,
+            (false, false) => MIDDLE,
+            (false, true) => END,
+        };
+        log.extend(checksum(kind, data).to_le_bytes());
+        // It is less than a block.
+        log.extend((data.len() as u16).to_le_bytes());
+        log.push(kind);
+        log.extend(data);
+        if later.is_empty() {
+            break;
+        }
+        (rest, is_first) = (later, false);
+    }
+}
+
 fn cut(torn: &Broken) -> io::Result<()> {
     let file = File::options().write(true).open(&torn.path)?;
     file.set_len(torn.at)?;
@@ -129,21 +193,12 @@ impl Scan {
 
     /// Reads one block, which begins at byte `at`.
     fn block(&mut self, path: &Path, at: u64, block: &[u8]) {
-        let mut rest = block;
-        let place = |rest: &[u8]| at + (block.len() - rest.len()) as u64;
-        while rest.len() >= HEADER {
-            let Some(fragment) = Fragment::parse(rest) else {
-                self.broke(path, place(rest));
-                // The length may be what is broken: the next one begins anywhere.
-                rest = rest.get(1..).unwrap_or_default();
-                continue;
-            };
-            self.take(path, place(rest), &fragment);
-            rest = rest.get(HEADER + fragment.data.len()..).unwrap_or_default();
-        }
-        // A file that ends within a header was torn there. In a full block it is padding.
-        if block.len() < BLOCK && !rest.is_empty() {
-            self.broke(path, place(rest));
+        for (offset, fragment) in (Fragments { block, at: 0 }) {
+            let at = at + offset as u64;
+            match fragment {
+                Some(fragment) => self.take(path, at, &fragment),
+                None => self.broke(path, at),
+            }
         }
     }
 
@@ -177,6 +232,31 @@ impl Scan {
     }
 }
 
+/// What stands in a block: at which byte, and nothing where it is broken.
+struct Fragments<'a> {
+    block: &'a [u8],
+    at: usize,
+}
+
+impl<'a> Iterator for Fragments<'a> {
+    type Item = (usize, Option<Fragment<'a>>);
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let at = self.at;
+        let rest = self.block.get(at..)?;
+        if rest.len() < HEADER {
+            self.at = self.block.len();
+            // A file that ends within a header was torn there. In a full block it is padding.
+            let is_torn = self.block.len() < BLOCK && !rest.is_empty();
+            return is_torn.then_some((at, None));
+        }
+        let fragment = Fragment::parse(rest);
+        // The length may be what is broken: the next one begins anywhere.
+        self.at += fragment.as_ref().map_or(1, |it| HEADER + it.data.len());
+        Some((at, fragment))
+    }
+}
+
 /// An intact part of a record.
 struct Fragment<'a> {
     kind: u8,
@@ -193,8 +273,8 @@ impl<'a> Fragment<'a> {
         if *kind == NOT_WRITTEN {
             return None;
         }
-        let found = crc32c::crc32c_append(crc32c::crc32c(&[*kind]), data);
-        (mask(found) == u32::from_le_bytes(*expected)).then_some(Self { kind: *kind, data })
+        let is_intact = checksum(*kind, data) == u32::from_le_bytes(*expected);
+        is_intact.then_some(Self { kind: *kind, data })
     }
 
     /// Whether it is the record with no changes that RocksDB writes into each new log: a number
@@ -204,8 +284,10 @@ impl<'a> Fragment<'a> {
     }
 }
 
-/// How checksums stand in the file: RocksDB turns them so that they do not check themselves.
-fn mask(checksum: u32) -> u32 {
+/// The checksum of a fragment as it stands in the file: RocksDB turns it so that it does not check
+/// itself.
+fn checksum(kind: u8, data: &[u8]) -> u32 {
+    let checksum = crc32c::crc32c_append(crc32c::crc32c(&[kind]), data);
     checksum.rotate_right(15).wrapping_add(0xa282_ead8)
 }
 

@@ -77,16 +77,25 @@ fn stores_whose_node_was_moved_away_do_not_begin_anew() {
     assert!(!directory.path().join("damaged-1").exists());
 }
 
-/// Nor if an older record is broken and the mark of the move stands behind it.
+/// Nor if an older record is broken and the mark of the move stands behind it, in the same block of
+/// the log of writes or in a later one.
 #[test]
 fn a_mark_behind_damage_is_read_all_the_same() {
+    for entries in [40, 4_000] {
+        a_mark_behind_damage_is_read(entries);
+    }
+}
+
+fn a_mark_behind_damage_is_read(entries: usize) {
     let directory = TempDir::new().expect("a directory");
     // In one life of the database: the next one would begin another log of writes.
     let mut stores = open(directory.path()).expect("open");
     identity().save(&mut *stores.stable).expect("save");
-    let entries = entries_after(ChainLink::ORIGIN, 1, 40);
-    stores.log.append(&entries).expect("append");
-    stores.log.sync().expect("sync");
+    let entries = entries_after(ChainLink::ORIGIN, 1, entries);
+    for part in entries.chunks(entries.len() / 2) {
+        stores.log.append(part).expect("append");
+        stores.log.sync().expect("sync");
+    }
     let to = "elsewhere".to_owned();
     let departed = Relocation::Departed { ticket: 7, to };
     departed.save(&mut *stores.stable).expect("save");

@@ -60,7 +60,11 @@ impl Cluster {
         let committed = raft.link_at(status.committed).map(|link| link.id.term);
         // Whom the group has not met does not count yet.
         let have_met = membership.unrecorded().next().is_none();
+        // A leader that was replaced, or a crash, may have left a change under way elsewhere.
+        let rafts = self.nodes.values().filter_map(|node| node.raft.as_ref());
+        let is_newest = rafts.map(Raft::membership_at).max() == Some(status.membership_at);
         let is_settled = have_met
+            && is_newest
             && !membership.is_joint()
             && membership.goal().is_none()
             && status.membership_at.index <= status.committed

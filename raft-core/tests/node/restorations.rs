@@ -440,20 +440,12 @@ async fn a_snapshot_in_the_middle_is_refused_to_callers_and_delayed_for_the_core
         let cluster = Cluster::start_with(3, config, Book::new).await;
         let leader = cluster.leader().await;
         let halted = Halted::begin(cluster.node(leader), &meta, &bytes, 3).await;
-        let asked: Vec<_> = cluster
-            .members
-            .values()
-            .map(|member| {
-                let node = member.node.clone();
-                tokio::spawn(async move { node.snapshot().await })
-            })
-            .collect();
         // The core wants some, too.
         cluster.write(leader, 0..30).await;
         everybody_holds(&cluster, &lines(0..30)).await;
         let begun = cluster.node(leader).status().await.unwrap().raft;
-        for one in asked {
-            let refused: Result<SnapshotMeta, SnapshotError> = soon(one).await.unwrap();
+        for member in cluster.members.values() {
+            let refused: Result<SnapshotMeta, SnapshotError> = soon(member.node.snapshot()).await;
             assert!(
                 matches!(refused, Err(SnapshotError::Restoring)),
                 "{refused:?}"
