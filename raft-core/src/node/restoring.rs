@@ -287,7 +287,7 @@ impl Restorer {
     /// Waits for a piece.
     fn wait_for(&self, answer: Option<Answer>) -> Result<(), RestoreError> {
         let Some(answer) = answer else { return Ok(()) };
-        let applied = self.wait(answer).map_err(RestoreError::before_end)?;
+        let applied = self.wait(answer).map_err(RestoreError::in_the_middle)?;
         match applied.response.is_empty() {
             true => Ok(()),
             false => Err(RestoreError::Void(text(&applied.response))),
@@ -444,6 +444,14 @@ impl RestoreError {
         }
     }
 
+    /// Why a piece failed: this node led when the first part was applied.
+    fn in_the_middle(error: ProposeError) -> Self {
+        match error {
+            ProposeError::NotLeader { .. } => Self::LeadershipLost { end: None },
+            other => Self::before_end(other),
+        }
+    }
+
     /// Why the end failed, which may be in the log.
     fn at_end(error: ProposeError) -> Self {
         match error {
@@ -452,8 +460,7 @@ impl RestoreError {
             },
             ProposeError::TimedOut { appended } => Self::TimedOut { end: appended },
             ProposeError::Stopped { reason, outcome } => Self::Stopped { reason, outcome },
-            ProposeError::NotLeader { .. } => Self::LeadershipLost { end: None },
-            other => Self::before_end(other),
+            other => Self::in_the_middle(other),
         }
     }
 }

@@ -124,14 +124,13 @@ async fn a_failed_sync_on_the_log_thread_stops_the_node_and_names_the_file() {
     syncs_left.store(0, Ordering::SeqCst);
     let error = soon(leader.propose("b")).await.unwrap_err();
     assert_eq!(error.outcome(), Outcome::Unknown);
-    for node in &nodes {
-        let reason = soon(node.stopped()).await;
-        assert!(matches!(reason, StopReason::Store(_)), "{reason}");
-        assert!(
-            reason.to_string().contains("slow.log: fsync failed"),
-            "{reason}"
-        );
-    }
+    // Whether the others get to a sync depends on what it still sent.
+    let reason = soon(leader.stopped()).await;
+    assert!(matches!(reason, StopReason::Store(_)), "{reason}");
+    assert!(
+        reason.to_string().contains("slow.log: fsync failed"),
+        "{reason}"
+    );
 }
 
 #[tokio::test]
