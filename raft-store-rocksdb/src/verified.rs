@@ -109,9 +109,9 @@ fn put_record(log: &mut Vec<u8>, record: &[u8]) {
             (false, true) => END,
         };
         log.extend(checksum(kind, data).to_le_bytes());
-        // It is less than a block.
-        log.extend((data.len() as u16).to_le_bytes());
-        log.push(kind);
+        // The others are zero: it is less than a block.
+        let [low, high, ..] = data.len().to_le_bytes();
+        log.extend([low, high, kind]);
         log.extend(data);
         if later.is_empty() {
             break;
