@@ -272,6 +272,10 @@ pub(crate) async fn soon<T>(what: impl Future<Output = T>) -> T {
 }
 
 /// While time is paused, a real second may be many hours.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "threads know no other time, and nothing but the patience depends on it"
+)]
 async fn patiently<T>(what: impl Future<Output = T>) -> Option<T> {
     let began = Instant::now();
     let mut what = std::pin::pin!(what);
