@@ -6,7 +6,7 @@ use std::time::Duration;
 use raft_core::id::NodeId;
 use raft_core::message::Message;
 use raft_core::wire::{Frame, FrameKind, Lane, RefusalReason};
-use tokio::time::{Instant, MissedTickBehavior, interval_at, timeout};
+use tokio::time::{Instant, MissedTickBehavior, interval_at, timeout, timeout_at};
 
 use crate::chance::jittered;
 use crate::connection::{Connection, LinkError, Progress};
@@ -83,10 +83,10 @@ impl Dialer {
                 tracing::debug!(peer = %self.peer, lane = ?self.lane, "renewed: {error}");
                 link.finish().await;
                 // Renewed as soon as it was there: that may go on, and must not take all the time.
-                match began.elapsed() > self.context.config.backoff_max.0 {
-                    true => Ok(()),
-                    false => Err(error),
-                }
+                let rested = began + self.context.config.backoff_min.0;
+                // Both outcomes mean the same: go on.
+                let _ = timeout_at(rested, self.queue.readdressed(address.version)).await;
+                Ok(())
             }
             Err(error) => {
                 self.context.conclude(&mut link, &error).await;
