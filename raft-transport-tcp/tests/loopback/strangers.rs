@@ -5,13 +5,15 @@ use raft_core::id::{GroupId, NodeId};
 use raft_core::membership::Peer;
 use raft_core::units::{Period, Size};
 use raft_core::wire::{
-    FRAME_HEADER_BYTES, Frame, FrameLimits, Hello, Lane, OutBuffer, Refusal, RefusalReason,
+    FRAME_HEADER_BYTES, Frame, FrameKind, FrameLimits, Hello, Lane, OutBuffer, Refusal,
+    RefusalReason,
 };
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::time::Instant;
 
 use raft_transport_stream::{ByteStream, Distrust};
 
-use crate::kind::{self, Listener, TransportStats};
+use crate::kind::{self, Listener, TransportConfig, TransportStats};
 use crate::{End, Setup, append, heartbeat, identity};
 
 /// A connection whose other end the test plays itself.
@@ -323,6 +325,32 @@ async fn a_node_that_answers_for_another_is_refused_by_the_caller() {
     assert_eq!(refusal.text, "node 2 was called, node 3 answered");
     one.counts(|stats| refused(stats, RefusalReason::WrongNode))
         .await;
+}
+
+#[tokio::test]
+async fn a_node_that_renews_at_once_is_not_called_without_pause_and_loses_nothing() {
+    const CALLS: u32 = 10;
+    let began = Instant::now();
+    let (one, mut raw, mut listener) = called_by_one().await;
+    let answer = Hello::new(identity(2, "test", 0), NodeId::new(1), Lane::Control);
+    let refusal = Refusal::new(RefusalReason::Renewed, "call again");
+    for _ in 0..CALLS {
+        raw.say(|out| {
+            out.put_hello(&answer);
+            out.put_refusal(GroupId::new(0), &refusal);
+        })
+        .await;
+        // The other end waits for this.
+        drop(raw);
+        raw = Raw::over(listener.accept().await);
+        raw.frame().await.hello().unwrap();
+    }
+    let pause = TransportConfig::default().backoff_min.0;
+    assert!(began.elapsed() >= pause * CALLS, "{:?}", began.elapsed());
+    raw.say(|out| out.put_hello(&answer)).await;
+    assert_eq!(raw.frame().await.kind(), FrameKind::Message);
+    let stats = one.transport.stats();
+    assert_eq!((stats.renewed, stats.dropped_unreachable), (10, 0));
 }
 
 #[tokio::test]
