@@ -118,6 +118,9 @@ impl Disk {
         }
         told.kept_writes = lost.len();
         told.lost_writes = before - lost.len();
+        if told.kept_writes > 0 {
+            self.stamp_unsynced();
+        }
         for write in lost {
             self.durable.perform(&write);
         }

@@ -61,10 +61,13 @@ impl fmt::Display for Tampered {
 impl Disk {
     /// A sync is done.
     pub(super) fn stamp(&mut self) {
-        let stamp = &mut self.durable_mut().stamp;
-        stamp.syncs += 1;
-        let syncs = stamp.syncs;
-        self.apart.floor = syncs;
+        self.stamp_unsynced();
+        self.apart.floor = self.durable().stamp.syncs;
+    }
+
+    /// Something reached the disk without a sync: the count is a part of what is written.
+    pub(super) fn stamp_unsynced(&mut self) {
+        self.durable_mut().stamp.syncs += 1;
     }
 
     /// Whether another image stands in its place.
@@ -92,6 +95,8 @@ impl Disk {
         if let Some(image) = self.apart.replaced_by.take() {
             *self.durable_mut() = *image;
         }
+        // From here on the node may speak of all that it has found.
+        self.apart.floor = self.durable().stamp.syncs;
         self.durable_mut().stamp.owner = Some(id);
         Ok(())
     }
@@ -217,6 +222,16 @@ mod tests {
             Term::new(2),
             "it is not touched"
         );
+    }
+
+    #[test]
+    fn what_a_crash_has_left_counts_from_the_next_start_on() {
+        let mut disk = used_disk();
+        let copy = disk.durable().clone();
+        disk.stamp_unsynced();
+        disk.look(OWNER).unwrap();
+        disk.apart.replaced_by = Some(Box::new(copy));
+        assert!(disk.look(OWNER).is_err());
     }
 
     #[test]
