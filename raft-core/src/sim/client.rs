@@ -16,6 +16,8 @@ pub(super) struct Clients {
     modes: Chance,
     values: u64,
     reads: u64,
+    /// The writes that a leader was asked for.
+    pub(super) asked: u64,
     /// The greatest index that any client was told of, and when that changed.
     told: Vec<(Timestamp, LogIndex)>,
     /// The greatest index that each client was told of itself.
@@ -110,6 +112,7 @@ impl Clients {
             modes: Chance::new(seed, 12),
             values: 0,
             reads: 0,
+            asked: 0,
             told: Vec::new(),
             seen: BTreeMap::new(),
             written: BTreeMap::new(),

@@ -16,7 +16,8 @@ impl Cluster {
         // What was delayed before the end may still come.
         let straggling = 10 * self.plan.config.election_timeout + Duration::from_secs(4);
         self.run_until(self.now + straggling)?;
-        let goal = self.checks.committed().next();
+        let (before, asked) = (self.checks.committed(), self.clients.asked);
+        let goal = before.next();
         // A follower that lags catches up an entry a round trip in the tightest configuration.
         let round_trip = self.plan.sync.1 + 3 * self.plan.latency.1 + Duration::from_millis(1);
         let backlog = u32::try_from(goal.get()).unwrap_or(u32::MAX);
@@ -41,6 +42,11 @@ impl Cluster {
             }
         }
         self.futures.all_end(self.now, self.answer_patience())?;
+        // Clients may want nothing for a long time, or ever again.
+        let is_idle = self.clients.asked == asked && self.is_everyone_answered();
+        if is_idle && self.have_all_applied(before) {
+            return Ok(());
+        }
         let states = self.nodes.iter().map(|(id, node)| match &node.raft {
             Some(raft) => format!("{id}: {:?}", raft.status()),
             None => format!("{id}: down"),

@@ -96,6 +96,7 @@ impl Cluster {
         };
         self.clients.waiting.insert(client, operation);
         if let Some((index, term)) = expected {
+            self.clients.asked += 1;
             self.futures
                 .ask(node, Asked::Proposal(index, term), self.now);
         }
