@@ -14,6 +14,7 @@ use std::task::Poll;
 use std::time::Duration;
 
 use bytes::Bytes;
+use raft_core::config::Config;
 use raft_core::conformance::entries_after;
 use raft_core::consensus::RoleName;
 use raft_core::id::{ChainLink, ClusterId, GroupId, Incarnation, NodeId, RecoveryEpoch, Term};
@@ -312,7 +313,12 @@ async fn start(network: &Network, id: u64, directory: &Path) -> (Node, Book) {
     let book = Book::default();
     let stores = open_or_begin_anew(directory, &RocksdbConfig::default()).expect("open");
     let members = (1..=3_u64).map(|id| (id, format!("memory:{id}")));
+    let mut config = Config::default();
+    // A stall of the machine moves no leader.
+    config.election_timeout = Duration::from_secs(2);
+    config.disk_stall_timeout = Duration::from_secs(20);
     let node = Node::builder(id, stores, network.transport(id), book.clone())
+        .config(config)
         .initial_membership(Membership::of_voters(members).expect("voters"))
         .runtime(Handle::current());
     (node.start().await.expect("it starts"), book)

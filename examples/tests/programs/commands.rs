@@ -1,6 +1,6 @@
 //! The commands of `kv` through the real binary: what they print, and how they end.
 
-use crate::common::{PATIENCE, kv, running, texts};
+use crate::common::{PATIENCE, kv, running, texts, unhurried};
 use raft_examples::config::StoreKind;
 use raft_examples::local::free_ports;
 
@@ -53,7 +53,7 @@ async fn nodes_in_memory_form_a_cluster_too() {
 #[tokio::test]
 async fn the_status_is_a_table_for_people_and_json_for_programs() {
     let directory = tempfile::tempdir().unwrap();
-    let mut cluster = running(directory.path(), 3, |_| {}).await;
+    let mut cluster = running(directory.path(), 3, unhurried).await;
     let config = cluster.config_path(1);
     let config = config.to_str().unwrap();
     let (table, _) = texts(&kv(&["status", "--digest", "--config", config]));
@@ -133,7 +133,7 @@ fn a_command_without_servers_or_with_a_bad_address_is_refused() {
 #[tokio::test]
 async fn the_leadership_is_handed_over_and_the_members_are_shown() {
     let directory = tempfile::tempdir().unwrap();
-    let mut cluster = running(directory.path(), 3, |_| {}).await;
+    let mut cluster = running(directory.path(), 3, unhurried).await;
     let client = cluster.client();
     client.put("city", b"Utrecht", PATIENCE).await.unwrap();
     let config = cluster.config_path(1);

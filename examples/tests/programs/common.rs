@@ -4,6 +4,7 @@ use std::path::Path;
 use std::process::{Command, Output};
 use std::time::Duration;
 
+use raft_core::units::Period;
 use raft_examples::config::ServerConfig;
 use raft_examples::local::{LocalCluster, NodeProcess};
 
@@ -28,6 +29,12 @@ pub(crate) async fn running(
     }
     client.leader(PATIENCE).await.unwrap();
     cluster
+}
+
+/// A stall of the machine moves no leader.
+pub(crate) fn unhurried(config: &mut ServerConfig) {
+    config.timing.election_timeout = Some(Period::from_millis(2_000));
+    config.timing.disk_stall_timeout = Some(Period::from_millis(20_000));
 }
 
 /// Runs `kv` to its end. Commands bound themselves by `--within`.

@@ -7,11 +7,12 @@ use std::path::{Path, PathBuf};
 use crate::common::{PATIENCE, kv, refused, running, texts};
 use raft_examples::config::StoreKind;
 use raft_examples::local::LocalCluster;
+use raft_examples::protocol::NodeReport;
 use serde_json::Value;
 
 /// A cluster of three nodes that has taken snapshots, and its first node's directory.
 async fn used(directory: &Path, store: StoreKind) -> (LocalCluster, PathBuf) {
-    let cluster = running(directory, 3, |config| {
+    let mut cluster = running(directory, 3, |config| {
         config.store = store;
         config.limits.snapshot_entries = Some(40);
         config.limits.trailing_entries = Some(10);
@@ -19,6 +20,11 @@ async fn used(directory: &Path, store: StoreKind) -> (LocalCluster, PathBuf) {
     .await;
     let client = cluster.client();
     for number in 0..150 {
+        if number == 100 {
+            let has_purged = |node: &NodeReport| node.purged > 0;
+            let within = cluster.wait_for(1, &client, PATIENCE, has_purged);
+            within.await.unwrap();
+        }
         let key = format!("key {number}");
         client.put(&key, b"some value", PATIENCE).await.unwrap();
     }
@@ -31,7 +37,7 @@ async fn caught_up(cluster: &mut LocalCluster) {
     let client = cluster.client();
     let leader = client.leader(PATIENCE).await.unwrap();
     let leading = client.status_of(&leader, PATIENCE).await.unwrap();
-    let has_all = |node: &raft_examples::protocol::NodeReport| node.applied >= leading.committed;
+    let has_all = |node: &NodeReport| node.applied >= leading.committed;
     let within = cluster.wait_for(1, &client, PATIENCE, has_all);
     within.await.unwrap();
 }

@@ -4,8 +4,9 @@ use super::effect::{Effect, Effects};
 use super::event::Reader;
 use super::leader::Leader;
 use super::mutant::{Mutant, mutant};
-use super::progress::{Progress, Replication};
+use super::progress::{InFlight, Progress, Replication};
 use super::shared::Shared;
+use crate::config::Config;
 use crate::entry::Entry;
 use crate::id::{LogId, LogIndex, NodeId};
 use crate::message::Body;
@@ -133,8 +134,13 @@ impl Leader {
             .last()
             .is_some_and(|last| shared.log.link_at(last.index()) == Some(last.link()))
             || mutant(Mutant::FetchedNotCompared);
-        // The follower's state may have changed meanwhile; then the entries are not needed.
-        if is_next && is_ours && matches!(progress.state, Replication::Replicate(_)) {
+        // The follower's state may have changed meanwhile; then the entries are not needed, or, to
+        // what an earlier leadership had asked for, have no room.
+        let has_room = match &progress.state {
+            Replication::Replicate(in_flight) => !is_full(in_flight, &shared.config),
+            Replication::Probe { .. } | Replication::Snapshot { .. } => false,
+        };
+        if is_next && is_ours && has_room {
             let previous = progress.next.previous();
             if let Some(term) = shared.log.term_at(previous) {
                 send_append(
@@ -238,9 +244,7 @@ fn next_for(progress: &Progress, shared: &Shared) -> Next {
             awaiting_reply: false,
         } => true,
         Replication::Replicate(in_flight) => {
-            let is_full =
-                in_flight.is_full(config.in_flight_messages_max, config.in_flight_bytes_max);
-            if progress.next > last || is_full || progress.fetching {
+            if progress.next > last || is_full(in_flight, config) || progress.fetching {
                 return Next::Nothing;
             }
             false
@@ -269,6 +273,11 @@ fn next_for(progress: &Progress, shared: &Shared) -> Next {
     } else {
         Next::Fetch
     }
+}
+
+/// Whether another append has to wait.
+fn is_full(in_flight: &InFlight, config: &Config) -> bool {
+    in_flight.is_full(config.in_flight_messages_max, config.in_flight_bytes_max)
 }
 
 fn send_append(

@@ -499,8 +499,7 @@ async fn a_backup_larger_than_every_limit_of_the_log_is_restored() {
         }
         restoring.await.unwrap().unwrap();
         for member in cluster.members.values() {
-            member.book.has(5_000).await;
-            assert_eq!(member.book.lines()[..5_000], lines(10_000..15_000));
+            member.book.begins_with(&lines(10_000..15_000)).await;
         }
     }
 }

@@ -227,7 +227,12 @@ async fn a_session_that_was_not_used_is_gone_and_says_so() {
 async fn a_restored_backup_brings_its_sessions_and_ends_the_others() {
     let (cluster, _) = cluster(1, Config::default()).await;
     cluster.leader().await;
-    let open = || SessionClient::open(nodes(&cluster), SessionLimits::default(), PATIENCE);
+    // While threads are waited for, hours pass: no session ends by that.
+    let limits = SessionLimits {
+        lifetime: Duration::from_secs(1_000_000_000),
+        ..SessionLimits::default()
+    };
+    let open = || SessionClient::open(nodes(&cluster), limits, PATIENCE);
     let early = soon(open()).await.unwrap();
     soon(early.execute("a", PATIENCE)).await.unwrap();
     let (meta, mut data) = soon(cluster.node(1).backup()).await.unwrap();

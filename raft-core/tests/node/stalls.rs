@@ -191,13 +191,13 @@ async fn a_read_does_not_wait_for_the_disk_of_a_follower() {
         let node = group[leader].node.clone();
         let hanging = tokio::spawn(async move { node.propose("second").await });
         let read = soon(group[leader].node.read_barrier(ReadMode::Linearizable)).await;
-        let was_written = hanging.is_finished();
+        let is_over = hanging.is_finished();
         group[slow].gate.open();
         network.heal();
-        drop(soon(hanging).await);
-        // On a busy machine the leader may lose its office before it is asked.
-        if read.is_ok() {
-            assert!(!was_written, "the disk was not needed");
+        let written = soon(hanging).await.unwrap();
+        // On a busy machine the leader may lose its office before it is asked, or soon after.
+        if read.is_ok() && !(is_over && written.is_err()) {
+            assert!(!is_over, "the disk was not needed");
             break;
         }
     }

@@ -59,6 +59,14 @@ impl Book {
 }
 
 impl Book {
+    /// Waits until these are the first lines.
+    pub(crate) async fn begins_with(&self, expected: &[String]) {
+        let mut lines = self.lines.subscribe();
+        soon(lines.wait_for(|lines| lines.starts_with(expected)))
+            .await
+            .unwrap();
+    }
+
     /// Waits until these are the lines.
     pub(crate) async fn holds(&self, expected: &[String]) {
         let mut lines = self.lines.subscribe();

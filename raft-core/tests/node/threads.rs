@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
+use raft_core::config::Config;
 use raft_core::consensus::RoleName;
 use raft_core::entry::Entry;
 use raft_core::id::{ChainLink, LogIndex};
@@ -36,14 +38,13 @@ impl LogStore for Slow {
     }
 
     fn sync(&mut self) -> Result<(), StoreError> {
-        match self.syncs_left.load(Ordering::SeqCst) {
-            0 => {
+        let one_less = |left: usize| left.checked_sub(1);
+        let left = &self.syncs_left;
+        match left.fetch_update(Ordering::SeqCst, Ordering::SeqCst, one_less) {
+            Ok(_) => self.log.sync(),
+            Err(_) => {
                 let full = std::io::Error::from(std::io::ErrorKind::StorageFull);
                 Err(StoreError::io("slow.log", "fsync")(full))
-            }
-            left => {
-                self.syncs_left.store(left - 1, Ordering::SeqCst);
-                self.log.sync()
             }
         }
     }
@@ -65,7 +66,11 @@ async fn start_three(syncs_left: &Arc<AtomicUsize>) -> (Vec<Node>, Vec<Book>) {
         let stores = Stores { log, ..stores };
         let book = Book::that_may_block();
         let builder = Node::builder(id, stores, network.transport(id), book.clone());
-        let builder = builder.initial_membership(members(3));
+        let mut config = Config::default();
+        // A stall of the machine moves no leader.
+        config.election_timeout = Duration::from_secs(10);
+        config.disk_stall_timeout = Duration::from_secs(20);
+        let builder = builder.config(config).initial_membership(members(3));
         nodes.push(builder.start().await.unwrap());
         books.push(book);
     }
@@ -73,21 +78,11 @@ async fn start_three(syncs_left: &Arc<AtomicUsize>) -> (Vec<Node>, Vec<Book>) {
 }
 
 async fn leader(nodes: &[Node]) -> &Node {
-    let leads = |at: usize| {
-        let mut standing = nodes[at].watch();
-        async move {
-            let found = standing.wait_for(|now| now.role == RoleName::Leader);
-            found.await.unwrap();
-        }
-    };
-    soon(async {
-        tokio::select! {
-            () = leads(0) => &nodes[0],
-            () = leads(1) => &nodes[1],
-            () = leads(2) => &nodes[2],
-        }
-    })
-    .await
+    let mut standing = nodes[0].watch();
+    nodes[0].campaign();
+    let led = standing.wait_for(|now| now.role == RoleName::Leader);
+    soon(led).await.unwrap();
+    &nodes[0]
 }
 
 #[tokio::test]

@@ -2,13 +2,16 @@
 
 use raft_core::id::NodeId;
 use raft_core::membership::Peer;
+use raft_core::units::Period;
 
 use crate::router::Router;
 use crate::{End, identity, kind};
 
 #[tokio::test]
 async fn under_many_unfinished_handshakes_callers_prove_their_address_and_are_heard() {
-    let mut two = End::start(2);
+    let mut two = End::start_with(2, |config| {
+        config.handshake_timeout = Period::from_millis(60_000);
+    });
     let address = two.transport.listen_address();
     let flood = Router::to(address).await;
     flood.hold_back_answers();

@@ -8,6 +8,8 @@ use tokio::net::UdpSocket;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
+use crate::PATIENCE;
+
 /// Its outer end is at another port after each [`Router::forget`].
 pub(crate) struct Router {
     pub(crate) address: SocketAddr,
@@ -56,9 +58,13 @@ impl Router {
 
     /// Waits until the node has asked the caller to prove its address.
     pub(crate) async fn address_was_asked_for(&self) {
-        while self.seen.retries.load(Ordering::Relaxed) == 0 {
-            tokio::task::yield_now().await;
-        }
+        let asked = async {
+            while self.seen.retries.load(Ordering::Relaxed) == 0 {
+                tokio::task::yield_now().await;
+            }
+        };
+        let asked = tokio::time::timeout(PATIENCE, asked).await;
+        asked.expect("it was not asked");
     }
 }
 

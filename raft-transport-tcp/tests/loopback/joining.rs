@@ -1,9 +1,11 @@
 //! A node that belongs to no group yet answers whoever calls, and joins.
 
 use std::io::Read;
+use std::time::Duration;
 
 use bytes::Bytes;
 use raft_core::change::MembershipChange;
+use raft_core::config::Config;
 use raft_core::consensus::{RoleName, To};
 use raft_core::id::NodeId;
 use raft_core::membership::{Membership, Peer};
@@ -99,21 +101,15 @@ fn bind(id: u64, listen: &str) -> Carrier {
 
 async fn start(id: u64, transport: Carrier, founders: Option<&Membership>) -> Node {
     let stores = MemoryStores::new().open();
-    let mut builder = Node::builder(id, stores, transport, Counter::default());
+    let mut config = Config::default();
+    // A stall of the machine moves no leader.
+    config.election_timeout = Duration::from_secs(10);
+    config.disk_stall_timeout = Duration::from_secs(20);
+    let mut builder = Node::builder(id, stores, transport, Counter::default()).config(config);
     if let Some(founders) = founders {
         builder = builder.initial_membership(founders.clone());
     }
     builder.start().await.unwrap()
-}
-
-async fn leader(nodes: &[Node]) -> usize {
-    loop {
-        let leads = |node: &Node| node.watch().borrow().role == RoleName::Leader;
-        if let Some(leader) = nodes.iter().position(leads) {
-            return leader;
-        }
-        tokio::task::yield_now().await;
-    }
 }
 
 #[tokio::test]
@@ -128,15 +124,19 @@ async fn an_empty_node_joins_a_group_and_leads_it() {
         nodes.push(start(id, transport, Some(&founders)).await);
     }
     let joined = async {
-        let leader = leader(&nodes).await;
-        nodes[leader].propose("a").await.unwrap();
+        let leader = &nodes[0];
+        let mut standing = leader.watch();
+        leader.campaign();
+        let led = standing.wait_for(|now| now.role == RoleName::Leader);
+        led.await.unwrap();
+        leader.propose("a").await.unwrap();
         let transport = bind(4, "0.0.0.0:0");
         let port = transport.listen_address().port();
         let fourth = start(4, transport, None).await;
         let mut events = fourth.events();
         let change = MembershipChange::new().add_voter(4, format!("127.0.0.1:{port}"));
-        nodes[leader].change_membership(change).await.unwrap();
-        let led = nodes[leader].transfer_leadership(To::Node(NodeId::new(4)));
+        leader.change_membership(change).await.unwrap();
+        let led = leader.transfer_leadership(To::Node(NodeId::new(4)));
         assert_eq!(led.await.unwrap(), NodeId::new(4));
         while !matches!(events.next().await, Some(NodeEvent::StandingChanged(now)) if now.role == RoleName::Leader)
         {

@@ -127,9 +127,9 @@ pub(crate) fn files(dir: &Path) -> usize {
     std::fs::read_dir(dir).unwrap().count()
 }
 
-/// Waits until the receiver has begun to write.
+/// Waits until the receiver has begun to write: a part, and its marks.
 pub(crate) async fn begun(dir: &Path, before: usize) {
-    while files(dir) == before {
+    while files(dir) < before + 2 {
         tokio::task::yield_now().await;
     }
 }

@@ -209,7 +209,8 @@ async fn a_protocol_of_the_future_is_refused_by_name() {
 #[tokio::test]
 async fn a_caller_that_says_nothing_is_sent_away() {
     let two = End::start_with(2, |config| {
-        config.handshake_timeout = Period::from_millis(20);
+        // The handshake of TLS is within it.
+        config.handshake_timeout = Period::from_millis(1_000);
     });
     let mut raw = Raw::dial(&two).await;
     let mut out = OutBuffer::new();

@@ -141,15 +141,15 @@ pub(crate) fn any_cluster(node: NodeId) -> TlsConfig {
     static WRITTEN: Mutex<()> = Mutex::new(());
     let authority = AUTHORITY.get_or_init(|| Authority::new("all tests"));
     let pattern = "node-{node}.raft.test";
-    // Files that are left behind are found in the target directory, not in that of the system.
-    let dir = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(format!("{}", std::process::id()));
-    let path = |name: &str| dir.join(format!("{node}-{name}"));
+    // What a static holds is left behind: in the target directory, not in that of the system.
+    static DIRECTORY: OnceLock<TempDir> = OnceLock::new();
+    let dir = DIRECTORY.get_or_init(|| tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap());
+    let path = |name: &str| dir.path().join(format!("{node}-{name}"));
     let mut config = TlsConfig::new(path("node.pem"), path("node.key"), path("authorities.pem"));
     config.names = pattern.parse().unwrap();
     config.poll = Period::from_millis(0);
     let _alone = WRITTEN.lock().unwrap();
     if !config.key.exists() {
-        std::fs::create_dir_all(&dir).unwrap();
         let issued = authority.issue(&[&config.names.name(node, ClusterId::new(0))]);
         std::fs::write(&config.authorities, &authority.pem).unwrap();
         std::fs::write(&config.certificate, issued.certificate).unwrap();

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use raft_core::memory::MemoryStores;
 use raft_core::transport::{Inbox, Transport};
+use raft_core::units::Period;
 use raft_core::wire::{Lane, RefusalReason};
 use raft_transport_stream::Distrust;
 use raft_transport_stream::tls::Credentials;
@@ -23,7 +24,9 @@ pub(crate) fn node(id: u64, files: &Files) -> End {
 }
 
 fn node_of(cluster: &str, id: u64, files: &Files) -> End {
-    let config = TransportConfig::default();
+    let mut config = TransportConfig::default();
+    // Only a failing test waits for it.
+    config.connect_timeout = Period::from_millis(60_000);
     let transport = kind::bind_with("127.0.0.1:0", config, files.config()).unwrap();
     let snapshots = MemoryStores::new().open().snapshots;
     End::over(transport, identity(id, cluster, 0), 64 << 20, snapshots)
