@@ -13,6 +13,7 @@ use crate::config::RocksdbConfig;
 use crate::database;
 use crate::open::{self, DATABASE, FLOOR, Paths, open_with};
 use crate::read_only::{copy, place_for_copy};
+use crate::verified::TORN;
 
 /// As [`open_with`], but on damage the stores begin anew: see [`begin_anew`].
 ///
@@ -55,7 +56,7 @@ pub fn begin_anew(
     let directory = directory.as_ref();
     create_directory(directory)?;
     let lock = DirectoryLock::acquire(directory)?;
-    let beginning = BeginningAnew::new(directory, &lock, DATABASE, &[FLOOR]);
+    let beginning = BeginningAnew::new(directory, &lock, DATABASE, &[FLOOR, TORN]);
     let paths = Paths::new(directory);
     match beginning.is_under_way() {
         Ok(true) => {}

@@ -15,6 +15,8 @@
 //!   raft.rocksdb/   the log, term and vote, identity
 //!   floor           how far the database had got, see raft_core::store::Floor
 //!   snapshots/      see raft_core::store::FileSnapshotStore
+//!   torn/           what was last cut off from the log of writes, after a crash
+//!   damaged-1/      what was found damaged, before the stores began anew (see begin_anew)
 //! ```
 //!
 //! # The database
@@ -68,7 +70,7 @@
 //!
 //! - before every opening, the log of writes and the list of tables are read. A broken record with a
 //!   whole one behind it was acknowledged once, for each is synced before the next is written: that is
-//!   damage. A broken end was torn by a crash, and is cut off;
+//!   damage. A broken end was torn by a crash, and is cut off, into `torn`;
 //! - a database that holds fewer commits than its floor is damaged: a broken record at the very end
 //!   is noticed by this, and so are a log of writes that is missing and a list of tables whose end
 //!   is;

@@ -16,6 +16,7 @@ use crate::config::RocksdbConfig;
 use crate::database::{self, Database};
 use crate::log::RocksdbLog;
 use crate::stable::RocksdbStable;
+use crate::verified::TORN;
 
 /// Opens the stores in `directory` with default settings; creates them if it is new.
 ///
@@ -63,7 +64,7 @@ fn open_directory(
     create_directory(directory)?;
     let lock = DirectoryLock::acquire(directory)?;
     let paths = Paths::new(directory);
-    let beginning = BeginningAnew::new(directory, &lock, DATABASE, &[FLOOR]);
+    let beginning = BeginningAnew::new(directory, &lock, DATABASE, &[FLOOR, TORN]);
     begin_anew::finish(&beginning, &paths, config)?;
     let snapshots = FileSnapshotStore::open(&paths.snapshots)?;
     if !exists(&paths.database)? {

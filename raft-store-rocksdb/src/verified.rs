@@ -19,7 +19,7 @@
 
 use std::ffi::OsStr;
 use std::fs::{self, File};
-use std::io::{self, Read};
+use std::io::{self, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 
 use raft_core::store::StoreError;
@@ -30,14 +30,17 @@ use raft_core::store::StoreError;
 /// # Errors
 /// [`StoreError::Damaged`] if a record is broken and a whole one follows, [`StoreError::Io`].
 pub(crate) fn verify(directory: &Path) -> Result<(), StoreError> {
-    verify_files(manifest(directory).into_iter(), "read the list of tables")?;
-    verify_files(logs(directory)?.into_iter(), "read the log of writes")
+    let tables = manifest(directory).into_iter();
+    let mut torn = verify_files(tables, "read the list of tables")?;
+    torn.extend(verify_files(logs(directory)?, "read the log of writes")?);
+    cut_off(directory, &torn)
 }
 
+/// The broken ends of files that were written one after the other.
 fn verify_files(
-    paths: impl Iterator<Item = PathBuf>,
+    paths: impl IntoIterator<Item = PathBuf>,
     operation: &'static str,
-) -> Result<(), StoreError> {
+) -> Result<Vec<Broken>, StoreError> {
     let mut scan = Scan::default();
     for path in paths {
         let place = path.display().to_string();
@@ -49,12 +52,27 @@ fn verify_files(
         let detail = "the record there is broken, and whole ones follow";
         return Err(StoreError::damaged(place, what, &detail));
     }
-    for torn in &scan.broken {
+    Ok(scan.broken)
+}
+
+fn cut_off(database: &Path, ends: &[Broken]) -> Result<(), StoreError> {
+    if let (Some(_), Some(directory)) = (ends.first(), database.parent()) {
+        let former = directory.join(TORN);
+        let place = former.display().to_string();
+        match fs::remove_dir_all(&former) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            done => done.map_err(StoreError::io(place, "remove"))?,
+        }
+    }
+    for torn in ends {
         let place = torn.path.display().to_string();
         cut(torn).map_err(StoreError::io(place, "cut off a torn end"))?;
     }
     Ok(())
 }
+
+/// Where the ends go that were cut off, beside the database: those of the last time.
+pub(crate) const TORN: &str = "torn";
 
 /// Leaves only what is whole in the logs of writes of a damaged database, or rather of a copy of one.
 /// RocksDB, in every mode of replay, skips the rest of the block in which it finds a broken record.
@@ -120,8 +138,19 @@ fn put_record(log: &mut Vec<u8>, record: &[u8]) {
     }
 }
 
+/// Whether it was torn, or acknowledged once, is known when the database is open, by its floor. So the
+/// end is kept for who has to look into that.
 fn cut(torn: &Broken) -> io::Result<()> {
-    let file = File::options().write(true).open(&torn.path)?;
+    let mut file = File::options().read(true).write(true).open(&torn.path)?;
+    let directory = torn.path.parent().and_then(Path::parent);
+    if let (Some(directory), Some(name)) = (directory, torn.path.file_name()) {
+        let kept = directory.join(TORN);
+        fs::create_dir_all(&kept)?;
+        let mut end = File::create(kept.join(name))?;
+        file.seek(SeekFrom::Start(torn.at))?;
+        io::copy(&mut file, &mut end)?;
+        end.sync_all()?;
+    }
     file.set_len(torn.at)?;
     file.sync_all()
 }

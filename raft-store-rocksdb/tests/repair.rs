@@ -110,6 +110,22 @@ fn a_mark_behind_damage_is_read(entries: usize) {
     );
 }
 
+/// Whether a broken end was acknowledged is known only when it has been cut off.
+#[test]
+fn the_last_record_is_kept_too_if_it_was_damaged() {
+    let directory = used();
+    let path = directory.path();
+    let file = log_of_writes(path);
+    let length = fs::metadata(&file).expect("a file").len();
+    flip(&file, usize::try_from(length).expect("small") - 1);
+    let before = fs::read(&file).expect("read");
+    refuses(path);
+    let _ = begun(path);
+    let name = file.file_name().expect("a name");
+    let kept = fs::read(path.join("damaged-1/torn").join(name)).expect("it is kept");
+    assert!(!kept.is_empty() && before.ends_with(&kept));
+}
+
 /// What stores remember that have just begun anew. Nothing of the former life is in them.
 #[track_caller]
 fn remembered(stores: &Stores) -> FormerLives {

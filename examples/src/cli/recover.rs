@@ -5,7 +5,9 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 use raft_core::id::NodeId;
 use raft_core::membership::Membership;
-use raft_core::recover::{MembershipFile, RecoveryPlan, follow, force_membership, plan};
+use raft_core::recover::{
+    MembershipFile, RecoveryPlan, follow, force_membership, plan, plan_read_only,
+};
 use raft_core::store::Stores;
 use serde::de::DeserializeOwned;
 
@@ -52,28 +54,39 @@ pub fn recover(options: &RecoverOptions) -> Result<(), Failure> {
     if let Some(path) = &options.follow {
         return follow_plan(&config, &read(path)?, options.yes);
     }
-    let mut stores = open(&config)?;
     let membership = membership(&config, options.membership.as_deref())?;
-    let plan = plan(&stores, membership).or_fail(|| "cannot recover".into())?;
-    if options.json {
-        let json = serde_json::to_vec_pretty(&plan).or_fail(|| "cannot write the plan".into())?;
-        put_out(&json)?;
-        put_out(b"\n")?;
-    } else {
-        put_out(plan.to_string().as_bytes())?;
-    }
     if !options.yes {
+        let settings = StoreSettings::of(&config);
+        let mut stores = settings.open_read_only(config.store, &config.directory)?;
+        let plan = plan_read_only(&mut stores, membership);
+        print(&plan.or_fail(cannot_recover)?, options.json)?;
         return told(
             options.json,
             "nothing was changed: repeat with --yes to do it",
         );
     }
+    let mut stores = open(&config)?;
+    let plan = plan(&stores, membership).or_fail(cannot_recover)?;
+    print(&plan, options.json)?;
     force_membership(&mut stores, &plan).or_fail(|| "the recovery is not complete".into())?;
     let words = format!(
         "done: start node {}; new nodes need recovery_epoch = {} in their configuration",
         config.id, plan.epoch
     );
     told(options.json, &words)
+}
+
+fn cannot_recover() -> String {
+    "cannot recover".into()
+}
+
+fn print(plan: &RecoveryPlan, as_json: bool) -> Result<(), Failure> {
+    if !as_json {
+        return put_out(plan.to_string().as_bytes());
+    }
+    let json = serde_json::to_vec_pretty(plan).or_fail(|| "cannot write the plan".into())?;
+    put_out(&json)?;
+    put_out(b"\n")
 }
 
 fn follow_plan(config: &ServerConfig, plan: &RecoveryPlan, yes: bool) -> Result<(), Failure> {

@@ -34,9 +34,12 @@ pub(super) fn run(options: &RunOptions) -> Result<(), Failure> {
         }
     });
     hall.bar.finish_and_clear();
-    let (mut figures, violation) = hall.close(started.elapsed());
+    let (mut figures, mut violation) = hall.close(started.elapsed());
     if violation.is_none() {
-        figures.light = light(first);
+        match light(first) {
+            Ok(ratio) => figures.light = Some(ratio),
+            Err(found) => violation = Some(found),
+        }
     }
     let text = if options.json {
         figures.json()?
@@ -51,10 +54,10 @@ pub(super) fn run(options: &RunOptions) -> Result<(), Failure> {
 }
 
 /// Simulated seconds a second, for three nodes without faults under a light load, on one core.
-fn light(seed: u64) -> Option<f64> {
+fn light(seed: u64) -> Result<f64, Box<Violation>> {
     let started = Instant::now();
-    let report = sim::light_life(seed).ok()?;
-    Some(report.time.as_secs_f64() / started.elapsed().as_secs_f64().max(1e-9))
+    let report = sim::light_life(seed)?;
+    Ok(report.time.as_secs_f64() / started.elapsed().as_secs_f64().max(1e-9))
 }
 
 /// Where the threads meet.

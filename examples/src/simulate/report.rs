@@ -26,9 +26,13 @@ pub(super) struct Figures {
 /// A shorter run may miss a rare situation by chance.
 const LONG_RUN: Duration = Duration::from_secs(20 * 3_600);
 
+fn hours(time: Duration) -> f64 {
+    time.as_secs_f64() / 3_600.0
+}
+
 impl Figures {
     fn hours(&self) -> f64 {
-        self.total.time.as_secs_f64() / 3_600.0
+        hours(self.total.time)
     }
 
     /// Simulated seconds a second.
@@ -83,6 +87,7 @@ impl Figures {
             "seeds": self.seeds,
             "weak_seeds": self.weak,
             "cluster_hours": self.hours(),
+            "faulty_cluster_hours": hours(self.total.faulty_time),
             "wall_seconds": self.wall.as_secs_f64(),
             "simulated_to_wall": self.ratio(),
             "simulated_to_wall_light": self.light,
@@ -105,6 +110,8 @@ impl fmt::Display for Figures {
         let mut table = Table::plain();
         let total = &self.total;
         table.row(["cluster-hours".to_owned(), format!("{:.2}", self.hours())]);
+        let faulty = format!("{:.2}", hours(total.faulty_time));
+        table.row(["  while faults go on".to_owned(), faulty]);
         let seeds = format!(
             "{} from {} on ({} weak ones not counted)",
             thousands(self.seeds),

@@ -1,6 +1,8 @@
 //! What the tests of the programs share.
 
-use std::path::Path;
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::time::Duration;
 
@@ -37,6 +39,20 @@ pub(crate) fn unhurried(config: &mut ServerConfig) {
     config.timing.disk_stall_timeout = Some(Period::from_millis(20_000));
 }
 
+/// Every file below, with its bytes.
+pub(crate) fn image(directory: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
+    let mut files = BTreeMap::new();
+    for item in fs::read_dir(directory).unwrap() {
+        let path = item.unwrap().path();
+        if path.is_dir() {
+            files.extend(image(&path));
+        } else {
+            files.insert(path.clone(), fs::read(&path).unwrap());
+        }
+    }
+    files
+}
+
 /// Runs `kv` to its end. Commands bound themselves by `--within`.
 pub(crate) fn kv(arguments: &[&str]) -> Output {
     Command::new(KV).args(arguments).output().unwrap()
@@ -47,7 +63,7 @@ pub(crate) async fn refused(config: &Path) -> (Option<i32>, String) {
     let log = config.with_extension("refused.log");
     let mut server = NodeProcess::start(Path::new(KV), config, log.clone()).unwrap();
     let status = server.wait(PATIENCE).await;
-    let said = std::fs::read_to_string(&log).unwrap();
+    let said = fs::read_to_string(&log).unwrap();
     let status = status.expect("a server that is refused ends by itself");
     (status.code(), said)
 }

@@ -1,10 +1,9 @@
 //! `kv inspect` and `kv migrate` through the real binary.
 
-use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use crate::common::{PATIENCE, kv, refused, running, texts};
+use crate::common::{PATIENCE, image, kv, refused, running, texts};
 use raft_examples::config::StoreKind;
 use raft_examples::local::LocalCluster;
 use raft_examples::protocol::NodeReport;
@@ -40,20 +39,6 @@ async fn caught_up(cluster: &mut LocalCluster) {
     let has_all = |node: &NodeReport| node.applied >= leading.committed;
     let within = cluster.wait_for(1, &client, PATIENCE, has_all);
     within.await.unwrap();
-}
-
-/// Every file below, with its bytes.
-fn image(directory: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
-    let mut files = BTreeMap::new();
-    for item in fs::read_dir(directory).unwrap() {
-        let path = item.unwrap().path();
-        if path.is_dir() {
-            files.extend(image(&path));
-        } else {
-            files.insert(path.clone(), fs::read(&path).unwrap());
-        }
-    }
-    files
 }
 
 fn inspect(directory: &Path, options: &[&str]) -> std::process::Output {

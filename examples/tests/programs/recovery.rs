@@ -1,6 +1,6 @@
 //! `kv recover` through the real binary: two of three nodes are gone for ever.
 
-use crate::common::{PATIENCE, kv, running, texts};
+use crate::common::{PATIENCE, image, kv, running, texts};
 
 #[tokio::test]
 async fn a_cluster_that_lost_two_of_three_nodes_goes_on_with_the_last() {
@@ -17,7 +17,10 @@ async fn a_cluster_that_lost_two_of_three_nodes_goes_on_with_the_last() {
     assert!(texts(&in_use).1.contains("in use"), "{:?}", texts(&in_use));
     cluster.stop_all().await.unwrap();
 
+    let data = cluster.data_directory(last);
+    let before = image(&data);
     let (plan, _) = texts(&kv(&["recover", "--config", &config]));
+    assert!(before == image(&data), "a dry run changed something");
     for part in [
         "voters given up",
         "recovery epoch   1",

@@ -195,6 +195,12 @@ mutants! {
     SnapshotInRestoration = 400, "a snapshot is taken between the begin and the end of a restoration";
     RestorationOutlivesTerm = 400, "a restoration goes on under another leader";
     RestorationUnverified = 50, "a restoration ends whatever pieces of it are there";
+    SessionsNotSaved = 400, "a snapshot holds the machine, and none of its sessions";
+    SessionAnswersNotSaved = 400, "a snapshot holds the sessions, and not what their commands were answered";
+    SessionAnswersOfAnyone = 400, "the answer to one session's command is given to another's of that number";
+    SessionRepeatApplied = 400, "a command that was answered is applied again when it is repeated";
+    SessionBatchRepeatApplied = 400, "a command that is repeated within a batch is applied twice";
+    SessionsNeverExpire = 400, "a session that nobody uses lives for ever";
 }
 
 #[cfg(feature = "mutants")]

@@ -4,8 +4,8 @@
 //! majority may come back. If its disks are lost, somebody has to say so. This module rewrites the
 //! membership of one survivor, offline, on its own authority:
 //!
-//! 1. Stop every node. Make a [`plan`] on each survivor's stores, a dry run that changes nothing, and
-//!    compare what they hold: choose the one whose last entry is the greatest (first by term, then by
+//! 1. Stop every node. Make a [`plan`] on each survivor's stores, a dry run that changes nothing
+//!    ([`plan_read_only`]: not even a file), and compare what they hold: choose the one whose last entry is the greatest (first by term, then by
 //!    index). The plan says what may be lost.
 //! 2. [`force_membership`] on the chosen one. It begins a new recovery epoch and appends the new
 //!    membership in a new term.
@@ -41,5 +41,5 @@ mod survey;
 pub use error::RecoverError;
 pub use file::{FileMember, MembershipFile};
 pub use force::{follow, force_membership};
-pub use plan::{RecoveryPlan, plan};
+pub use plan::{RecoveryPlan, plan, plan_read_only};
 pub use survey::{Found, Uncertain};

@@ -5,11 +5,11 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use super::error::RecoverError;
-use super::survey::{Found, survey};
+use super::survey::{Found, survey, survey_read_only};
 use crate::entry::{Entry, Payload, Sealed};
 use crate::id::{NodeId, RecoveryEpoch, Term};
 use crate::membership::Membership;
-use crate::store::Stores;
+use crate::store::{ReadOnlyStores, Stores};
 
 /// What [`super::force_membership`] will do. Printed, it is a table for people; serialised, it can
 /// be kept with the incident's papers and given to the other survivors.
@@ -34,7 +34,21 @@ pub struct RecoveryPlan {
 /// # Errors
 /// [`RecoverError`]: the stores are empty, in use or damaged, or the membership makes no sense.
 pub fn plan(stores: &Stores, membership: Membership) -> Result<RecoveryPlan, RecoverError> {
-    let found = survey(stores)?;
+    plan_of(survey(stores)?, membership)
+}
+
+/// As [`plan`], of stores that were opened for reading: not a byte of their files changes.
+///
+/// # Errors
+/// As [`plan`].
+pub fn plan_read_only(
+    stores: &mut ReadOnlyStores,
+    membership: Membership,
+) -> Result<RecoveryPlan, RecoverError> {
+    plan_of(survey_read_only(stores)?, membership)
+}
+
+fn plan_of(found: Found, membership: Membership) -> Result<RecoveryPlan, RecoverError> {
     let node = found.identity.node;
     if !membership.voters().contains(&node) {
         return Err(RecoverError::NotAVoter {

@@ -15,7 +15,8 @@ use crate::membership::Membership;
 use crate::restoration::Restoration;
 use crate::snapshot::SnapshotMeta;
 use crate::store::{
-    LogBounds, LogReader, Relocation, SnapshotStore, StableRecord, StoreError, Stores,
+    LogBounds, LogReader, ReadOnlyStores, Relocation, SnapshotStore, StableRecord, StoreError,
+    Stores,
 };
 use crate::time::ClusterTime;
 
@@ -71,21 +72,60 @@ const LOG: &str = "log";
 
 /// Reads everything, and verifies it.
 pub(super) fn survey(stores: &Stores) -> Result<Found, RecoverError> {
-    Relocation::check(stores.stable.as_ref())?;
-    let list = stores.snapshots.list()?;
-    let hard_state = HardState::load(stores.stable.as_ref())?;
-    let bounds = stores.log.bounds()?;
+    let stable = stores.stable.as_ref();
+    Relocation::check(stable)?;
+    look(Sources {
+        hard_state: HardState::load(stable)?,
+        identity: Identity::load(stable)?,
+        bounds: stores.log.bounds()?,
+        reader: stores.log.reader()?.as_mut(),
+        snapshots: stores.snapshots.as_ref(),
+    })
+}
+
+/// The same, of stores that cannot be changed.
+pub(super) fn survey_read_only(stores: &mut ReadOnlyStores) -> Result<Found, RecoverError> {
+    let relocation = stores.record::<Relocation>()?;
+    relocation.map_or(Ok(()), Relocation::permit)?;
+    let (hard_state, identity, bounds) = (stores.record()?, stores.record()?, stores.bounds());
+    let (reader, snapshots) = stores.parts();
+    look(Sources {
+        hard_state,
+        identity,
+        bounds,
+        reader,
+        snapshots,
+    })
+}
+
+/// Where a survey looks.
+struct Sources<'a> {
+    hard_state: Option<HardState>,
+    identity: Option<Identity>,
+    bounds: LogBounds,
+    reader: &'a mut dyn LogReader,
+    snapshots: &'a dyn SnapshotStore,
+}
+
+fn look(sources: Sources<'_>) -> Result<Found, RecoverError> {
+    let Sources {
+        hard_state,
+        identity,
+        bounds,
+        reader,
+        snapshots,
+    } = sources;
+    let list = snapshots.list()?;
     let is_empty = list.is_empty() && hard_state.is_none() && bounds.last == ChainLink::ORIGIN;
-    let identity = match Identity::load(stores.stable.as_ref())? {
+    let identity = match identity {
         _ if is_empty => return Err(RecoverError::Empty),
         Some(identity) => identity,
         None => return Err(RecoverError::NoIdentity),
     };
     let hard_state = hard_state.unwrap_or_default();
-    let base = base(stores.snapshots.as_ref(), list, bounds.purged.id)?;
-    let mut reader = stores.log.reader()?;
+    let base = base(snapshots, list, bounds.purged.id)?;
     let bounds = match &base {
-        Some(base) => continued(bounds, reader.as_mut(), base.header.last)?,
+        Some(base) => continued(bounds, reader, base.header.last)?,
         None => bounds,
     };
     let header = base.as_ref().map(|base| &base.header);
@@ -97,7 +137,7 @@ pub(super) fn survey(stores: &Stores) -> Result<Found, RecoverError> {
         membership: header.map(|header| (header.membership_at, (*header.membership).clone())),
         uncertain: Uncertain::default(),
     };
-    scan.read_all(reader.as_mut(), &bounds)?;
+    scan.read_all(reader, &bounds)?;
     let Some((membership_at, membership)) = scan.membership else {
         return Err(RecoverError::NoMembership(identity.node));
     };

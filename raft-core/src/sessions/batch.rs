@@ -11,6 +11,7 @@ use super::reply::Reply;
 use super::request::{Request, RequestError};
 use super::table::{Answer, Table, Verdict};
 use super::{Sequence, SessionId};
+use crate::consensus::mutant::{Mutant, mutant};
 use crate::state_machine::{Committed, StateMachineError};
 
 /// What becomes of each command.
@@ -133,7 +134,9 @@ impl Batch {
         committed: &Committed,
         command: Bytes,
     ) -> Pending {
-        if let Some(of) = self.pending.get(&key) {
+        if let Some(of) = self.pending.get(&key)
+            && !mutant(Mutant::SessionBatchRepeatApplied)
+        {
             let limits = table.get(key.0).map(|session| session.limits);
             return Pending::Repeated {
                 of: *of,

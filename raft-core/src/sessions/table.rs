@@ -14,6 +14,7 @@ use ::bytes::Bytes;
 use super::limits::SessionLimits;
 use super::request::Call;
 use super::{Sequence, SessionId};
+use crate::consensus::mutant::{Mutant, mutant};
 use crate::id::LogIndex;
 use crate::time::ClusterTime;
 
@@ -92,7 +93,10 @@ impl Table {
     }
 
     /// Puts a session back that was saved.
-    pub(super) fn insert(&mut self, id: SessionId, session: Session) {
+    pub(super) fn insert(&mut self, id: SessionId, mut session: Session) {
+        if mutant(Mutant::SessionAnswersNotSaved) {
+            session.answers.clear();
+        }
         self.deadlines.insert((session.deadline, id));
         self.sessions.insert(id, session);
     }
@@ -120,6 +124,7 @@ impl Table {
     pub(super) fn expire(&mut self, now: ClusterTime) {
         while let Some((deadline, id)) = self.deadlines.first().copied()
             && deadline <= now
+            && !mutant(Mutant::SessionsNeverExpire)
         {
             self.close(id);
         }
@@ -143,6 +148,11 @@ impl Table {
         if !self.renew(call.session, now) {
             return Verdict::Expired;
         }
+        if mutant(Mutant::SessionAnswersOfAnyone) {
+            let mut sessions = self.sessions.values();
+            let answer = sessions.find_map(|session| session.answers.get(&call.sequence));
+            return answer.map_or(Verdict::New, |answer| Verdict::Repeated(answer.clone()));
+        }
         let Some(session) = self.sessions.get_mut(&call.session) else {
             return Verdict::Expired;
         };
@@ -152,6 +162,8 @@ impl Table {
         }
         if call.sequence < session.floor {
             Verdict::Settled
+        } else if mutant(Mutant::SessionRepeatApplied) {
+            Verdict::New
         } else if let Some(answer) = session.answers.get(&call.sequence) {
             Verdict::Repeated(answer.clone())
         } else if call.sequence.0 - session.floor.0 >= u64::from(session.limits.window_max) {

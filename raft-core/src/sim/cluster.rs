@@ -265,6 +265,9 @@ impl Cluster {
                 ] {
                     self.report.counts.insert(what, count);
                 }
+                if self.report.faults() > 0 {
+                    self.report.faulty_time = self.plan.length.min(self.report.time);
+                }
                 if let Some(subject) = &self.subject {
                     let trips = subject.round_trips();
                     self.report.counts.insert("snapshot round trips", trips);

@@ -11,6 +11,8 @@ use super::situation::Situations;
 pub struct Report {
     /// Simulated time.
     pub time: Duration,
+    /// How much of it passed while faults went on. The rest is recovery, calm, and lives without faults.
+    pub faulty_time: Duration,
     /// Voters.
     pub nodes: u64,
     /// Calls of [`crate::consensus::Raft::step`].
@@ -93,6 +95,7 @@ impl Report {
     /// Adds the figures of another run.
     pub fn add(&mut self, other: &Self) {
         self.time += other.time;
+        self.faulty_time += other.faulty_time;
         self.nodes = self.nodes.max(other.nodes);
         self.steps += other.steps;
         self.committed += other.committed;

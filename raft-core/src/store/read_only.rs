@@ -96,6 +96,11 @@ impl ReadOnlyStores {
         self.log.read(range, bytes_max)
     }
 
+    /// Log and snapshots, to read both.
+    pub(crate) fn parts(&mut self) -> (&mut dyn LogReader, &dyn SnapshotStore) {
+        (self.log.as_mut(), self.snapshots.as_ref())
+    }
+
     /// A stable record; `None` if it was never stored.
     ///
     /// # Errors
