@@ -15,7 +15,7 @@ use crate::config::RedbConfig;
 use crate::database;
 use crate::error::guarded;
 use crate::open::{self, DATABASE, FLOOR, Paths, open_with};
-use crate::overlay::Overlay;
+use crate::read_only::Overlay;
 
 /// As [`open_with`], but on damage the stores begin anew: see [`begin_anew`].
 ///

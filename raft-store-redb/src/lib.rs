@@ -90,7 +90,6 @@ mod error;
 mod layout;
 mod log;
 mod open;
-mod overlay;
 mod read_only;
 mod reader;
 mod stable;

@@ -1,4 +1,4 @@
-//! The stores keep the contracts. What needs a medium is in `src/tests/suites.rs`.
+//! The stores keep the contracts. What needs a medium is in `src/tests/mod.rs`.
 
 use std::path::Path;
 
@@ -28,8 +28,10 @@ impl Backend for Redb {
     }
 
     /// Tests are not optimised, and each opening verifies the whole file.
+    /// `RAFT_ENTRIES=1000000` and `--release` for as many as in memory.
     fn long_log_entries(&self) -> usize {
-        50_000
+        let chosen = std::env::var("RAFT_ENTRIES").ok();
+        chosen.map_or(50_000, |text| text.parse().expect("a number"))
     }
 }
 

@@ -28,8 +28,10 @@ impl Backend for Rocksdb {
     }
 
     /// Tests are not optimised.
+    /// `RAFT_ENTRIES=1000000` and `--release` for as many as in memory.
     fn long_log_entries(&self) -> usize {
-        50_000
+        let chosen = std::env::var("RAFT_ENTRIES").ok();
+        chosen.map_or(50_000, |text| text.parse().expect("a number"))
     }
 }
 

@@ -75,6 +75,19 @@ mod workspace {
         );
     }
 
+    /// Who has read one store finds his way in the other.
+    #[test]
+    fn the_stores_have_the_same_files() {
+        let names = |store: &str| -> Vec<String> {
+            let folder = root().join(store);
+            let found = files(&folder);
+            found.iter().map(|path| relative(&folder, path)).collect()
+        };
+        let of_redb = names("raft-store-redb");
+        assert!(of_redb.len() > 20, "{of_redb:?}");
+        assert_eq!(of_redb, names("raft-store-rocksdb"));
+    }
+
     fn root() -> PathBuf {
         let mut root = PathBuf::from(env!("CARGO_MANIFEST_DIR"));
         assert!(root.pop(), "raft-core lies in the workspace");

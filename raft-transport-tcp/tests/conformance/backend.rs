@@ -23,7 +23,7 @@ where
     }
 
     fn reconnects(&self) -> usize {
-        crate::RECONNECTS
+        crate::reconnects()
     }
 }
 
