@@ -54,6 +54,7 @@ impl PlainStreams {
     }
 
     /// How connections that come in are set up.
+    #[cfg(feature = "tls")]
     pub(crate) fn options(&self) -> SocketOptions {
         self.options
     }

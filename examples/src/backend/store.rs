@@ -55,6 +55,10 @@ impl StoreSettings {
     /// # Errors
     /// [`OpenError`] if they are in use, or have begun anew too often, or if this build has no such
     /// store.
+    #[cfg_attr(
+        not(any(feature = "redb", feature = "rocksdb")),
+        expect(unused_variables, reason = "no database is there to begin anew")
+    )]
     pub fn begin_anew(
         &self,
         kind: StoreKind,
@@ -66,7 +70,7 @@ impl StoreSettings {
             StoreKind::Redb => raft_store_redb::begin_anew(directory, &self.redb, reason),
             #[cfg(feature = "rocksdb")]
             StoreKind::Rocksdb => raft_store_rocksdb::begin_anew(directory, &self.rocksdb, reason),
-            StoreKind::Memory => return Ok(()),
+            StoreKind::Memory => Ok(MemoryStores::new().open()),
             #[cfg(not(all(feature = "redb", feature = "rocksdb")))]
             other => return Err(not_built(other.as_str(), other.lacks_feature()).into()),
         };
