@@ -26,13 +26,6 @@ impl Backend for Redb {
     fn open(&mut self) -> Stores {
         open(self.directory.path())
     }
-
-    /// Tests are not optimised, and each opening verifies the whole file.
-    /// `RAFT_ENTRIES=1000000` and `--release` for as many as in memory.
-    fn long_log_entries(&self) -> usize {
-        let chosen = std::env::var("RAFT_ENTRIES").ok();
-        chosen.map_or(50_000, |text| text.parse().expect("a number"))
-    }
 }
 
 impl FileBackend for Redb {
