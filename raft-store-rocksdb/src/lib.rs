@@ -15,7 +15,7 @@
 //!   raft.rocksdb/   the log, term and vote, identity
 //!   floor           how far the database had got, see raft_core::store::Floor
 //!   snapshots/      see raft_core::store::FileSnapshotStore
-//!   torn/           what was last cut off from the log of writes, after a crash
+//!   torn/           what was last cut off, after a crash
 //!   damaged-1/      what was found damaged, before the stores began anew (see begin_anew)
 //! ```
 //!

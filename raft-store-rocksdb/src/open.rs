@@ -115,17 +115,21 @@ fn refuse_if_used(paths: &Paths, snapshots: &FileSnapshotStore) -> Result<(), St
     Err(StoreError::damaged(place, "the whole database", &detail))
 }
 
+/// Removes a directory, if it is there, with all that is in it.
+pub(crate) fn remove_directory(path: &Path) -> Result<(), StoreError> {
+    match fs::remove_dir_all(path) {
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
+        done => done.map_err(StoreError::io(path.display().to_string(), "remove")),
+    }
+}
+
 /// Creates the database aside: a crash meanwhile could leave files that never open.
 pub(crate) fn create(
     paths: &Paths,
     config: &RocksdbConfig,
     stable: &StableRecords,
 ) -> Result<(), StoreError> {
-    let place = paths.aside.display().to_string();
-    match fs::remove_dir_all(&paths.aside) {
-        Err(error) if error.kind() == ErrorKind::NotFound => {}
-        done => done.map_err(StoreError::io(place, "remove"))?,
-    }
+    remove_directory(&paths.aside)?;
     database::create(&paths.aside, config, stable)?;
     publish(&paths.aside, &paths.database)
 }

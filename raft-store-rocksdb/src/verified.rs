@@ -22,7 +22,9 @@ use std::fs::{self, File};
 use std::io::{self, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 
-use raft_core::store::StoreError;
+use raft_core::store::{StoreError, create_directory, publish};
+
+use crate::open::remove_directory;
 
 /// Checks the list of tables and the logs of writes of the database in `directory`, and cuts off what a
 /// crash tore.
@@ -55,15 +57,22 @@ fn verify_files(
     Ok(scan.broken)
 }
 
+/// Whether an end was torn, or acknowledged once, is known when the database is open, by its floor. So
+/// the ends are kept for who has to look into that.
 fn cut_off(database: &Path, ends: &[Broken]) -> Result<(), StoreError> {
-    if let (Some(_), Some(directory)) = (ends.first(), database.parent()) {
-        let former = directory.join(TORN);
-        let place = former.display().to_string();
-        match fs::remove_dir_all(&former) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-            done => done.map_err(StoreError::io(place, "remove"))?,
-        }
+    if ends.is_empty() {
+        return Ok(());
     }
+    let kept = database.with_file_name(TORN);
+    let aside = database.with_file_name("torn.tmp");
+    remove_directory(&aside)?;
+    create_directory(&aside)?;
+    for torn in ends {
+        let place = torn.path.display().to_string();
+        keep(torn, &aside).map_err(StoreError::io(place, "keep a torn end"))?;
+    }
+    remove_directory(&kept)?;
+    publish(&aside, &kept)?;
     for torn in ends {
         let place = torn.path.display().to_string();
         cut(torn).map_err(StoreError::io(place, "cut off a torn end"))?;
@@ -138,19 +147,16 @@ fn put_record(log: &mut Vec<u8>, record: &[u8]) {
     }
 }
 
-/// Whether it was torn, or acknowledged once, is known when the database is open, by its floor. So the
-/// end is kept for who has to look into that.
+fn keep(torn: &Broken, directory: &Path) -> io::Result<()> {
+    let mut file = File::open(&torn.path)?;
+    file.seek(SeekFrom::Start(torn.at))?;
+    let name = torn.path.file_name().unwrap_or_default();
+    io::copy(&mut file, &mut File::create(directory.join(name))?)?;
+    Ok(())
+}
+
 fn cut(torn: &Broken) -> io::Result<()> {
-    let mut file = File::options().read(true).write(true).open(&torn.path)?;
-    let directory = torn.path.parent().and_then(Path::parent);
-    if let (Some(directory), Some(name)) = (directory, torn.path.file_name()) {
-        let kept = directory.join(TORN);
-        fs::create_dir_all(&kept)?;
-        let mut end = File::create(kept.join(name))?;
-        file.seek(SeekFrom::Start(torn.at))?;
-        io::copy(&mut file, &mut end)?;
-        end.sync_all()?;
-    }
+    let file = File::options().write(true).open(&torn.path)?;
     file.set_len(torn.at)?;
     file.sync_all()
 }

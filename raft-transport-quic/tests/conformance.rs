@@ -15,11 +15,7 @@ use raft_transport_quic::QuicTransport;
 /// What the suite is about.
 pub(crate) type Carrier = QuicTransport;
 /// An endpoint that stops says goodbye and listens for a moment: a restart takes a tenth of a second.
-/// `RAFT_RECONNECTS=2000` for as many as over TCP.
-pub(crate) fn reconnects() -> usize {
-    let chosen = std::env::var("RAFT_RECONNECTS").ok();
-    chosen.map_or(200, |text| text.parse().expect("a number"))
-}
+pub(crate) const RECONNECTS: usize = 200;
 
 mod quic {
     raft_core::transport_conformance!(crate::backend::Carried(

@@ -5,8 +5,8 @@
 //! membership of one survivor, offline, on its own authority:
 //!
 //! 1. Stop every node. Make a [`plan`] on each survivor's stores, a dry run that changes nothing
-//!    ([`plan_read_only`]: not even a file), and compare what they hold: choose the one whose last entry is the greatest (first by term, then by
-//!    index). The plan says what may be lost.
+//!    ([`plan_read_only`]: not even a file), and compare what they hold: choose the one whose last
+//!    entry is the greatest (first by term, then by index). The plan says what may be lost.
 //! 2. [`force_membership`] on the chosen one. It begins a new recovery epoch and appends the new
 //!    membership in a new term.
 //! 3. Other survivors keep their data and [`follow`] the plan. New nodes start on empty stores, with

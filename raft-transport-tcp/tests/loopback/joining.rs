@@ -6,11 +6,11 @@ use std::time::Duration;
 use bytes::Bytes;
 use raft_core::change::MembershipChange;
 use raft_core::config::Config;
-use raft_core::consensus::{RoleName, To};
-use raft_core::id::NodeId;
+use raft_core::consensus::{ChangeRefusal, RoleName, To};
+use raft_core::id::{ClusterId, LogId, NodeId};
 use raft_core::membership::{Membership, Peer};
 use raft_core::memory::MemoryStores;
-use raft_core::node::{Node, NodeEvent};
+use raft_core::node::{ChangeMembershipError, Node, NodeEvent};
 use raft_core::snapshot::SnapshotMeta;
 use raft_core::state_machine::{Committed, SnapshotView, StateMachine, StateMachineError};
 use tokio::time::timeout;
@@ -103,39 +103,57 @@ async fn start(id: u64, transport: Carrier, founders: Option<&Membership>) -> No
     let stores = MemoryStores::new().open();
     let mut config = Config::default();
     // A stall of the machine moves no leader.
-    config.election_timeout = Duration::from_secs(10);
+    config.election_timeout = Duration::from_secs(5);
     config.disk_stall_timeout = Duration::from_secs(20);
-    let mut builder = Node::builder(id, stores, transport, Counter::default()).config(config);
+    let mut builder = Node::builder(id, stores, transport, Counter::default())
+        .cluster(ClusterId::from_name("test"))
+        .config(config);
     if let Some(founders) = founders {
         builder = builder.initial_membership(founders.clone());
     }
     builder.start().await.unwrap()
 }
 
-#[tokio::test]
-async fn an_empty_node_joins_a_group_and_leads_it() {
-    let transports: Vec<Carrier> = (1..=3).map(|id| bind(id, "127.0.0.1:0")).collect();
+/// A group over these transports, led by the first, that only trouble moves to elect another.
+pub(crate) async fn group(transports: &[Carrier]) -> Vec<Node> {
     let addresses = transports
         .iter()
         .map(|one| one.listen_address().to_string());
-    let founders = Membership::of_voters((1..).zip(addresses)).unwrap();
+    let founders = Membership::of_voters((1_u64..).zip(addresses)).unwrap();
     let mut nodes = Vec::new();
     for (id, transport) in (1..).zip(transports) {
-        nodes.push(start(id, transport, Some(&founders)).await);
+        nodes.push(start(id, transport.clone(), Some(&founders)).await);
     }
+    let leader = nodes.first().unwrap();
+    let mut standing = leader.watch();
+    leader.campaign();
+    let led = standing.wait_for(|now| now.role == RoleName::Leader);
+    timeout(PATIENCE, led).await.expect("no leader").unwrap();
+    nodes
+}
+
+#[tokio::test]
+async fn an_empty_node_joins_a_group_and_leads_it() {
+    let transports: Vec<Carrier> = (1..=3).map(|id| bind(id, "127.0.0.1:0")).collect();
+    let nodes = group(&transports).await;
     let joined = async {
         let leader = &nodes[0];
-        let mut standing = leader.watch();
-        leader.campaign();
-        let led = standing.wait_for(|now| now.role == RoleName::Leader);
-        led.await.unwrap();
         leader.propose("a").await.unwrap();
         let transport = bind(4, "0.0.0.0:0");
         let port = transport.listen_address().port();
         let fourth = start(4, transport, None).await;
         let mut events = fourth.events();
         let change = MembershipChange::new().add_voter(4, format!("127.0.0.1:{port}"));
-        leader.change_membership(change).await.unwrap();
+        // The leader may be writing down whom it has met.
+        let not_ready = |changed: &Result<LogId, _>| {
+            use ChangeMembershipError::Refused;
+            matches!(changed, Err(Refused(ChangeRefusal::NotReady)))
+        };
+        let mut changed = leader.change_membership(change.clone()).await;
+        while not_ready(&changed) {
+            changed = leader.change_membership(change.clone()).await;
+        }
+        changed.unwrap();
         let led = leader.transfer_leadership(To::Node(NodeId::new(4)));
         assert_eq!(led.await.unwrap(), NodeId::new(4));
         while !matches!(events.next().await, Some(NodeEvent::StandingChanged(now)) if now.role == RoleName::Leader)

@@ -3,7 +3,6 @@
 
 #![cfg(feature = "tls")]
 #![expect(
-    clippy::indexing_slicing,
     clippy::unwrap_used,
     clippy::panic,
     reason = "helpers of tests fail by panicking"

@@ -1,18 +1,9 @@
 //! Certificates and authorities are replaced while nodes run, and nothing that matters is lost.
 
-use std::io::Read;
 use std::sync::Arc;
-use std::time::Duration;
 
-use bytes::Bytes;
-use raft_core::config::Config;
-use raft_core::consensus::RoleName;
-use raft_core::membership::Membership;
 use raft_core::memory::MemoryStores;
 use raft_core::message::Body;
-use raft_core::node::Node;
-use raft_core::snapshot::SnapshotMeta;
-use raft_core::state_machine::{Committed, SnapshotView, StateMachine, StateMachineError};
 use raft_core::store::FileSnapshotStore;
 use raft_core::transport::{Inbound, Transport};
 use raft_core::units::Period;
@@ -25,6 +16,7 @@ use tokio::time::timeout;
 
 use crate::authority::{Authority, Files, name};
 use crate::identity::{node, proper};
+use crate::joining::group;
 use crate::kind::{self, Carrier, TransportConfig};
 use crate::snapshots::{Halting, meta, outbound, outcome, state};
 use crate::strangers::{Raw, hello};
@@ -278,67 +270,17 @@ async fn changed_files_are_noticed() {
     timeout(PATIENCE, spoken).await.expect("never trusted");
 }
 
-/// Counts what it applies.
-#[derive(Debug, Default)]
-struct Counter(u64);
-
-impl StateMachine for Counter {
-    fn apply(&mut self, batch: &[Committed]) -> Result<Vec<Bytes>, StateMachineError> {
-        let count = |_: &Committed| {
-            self.0 += 1;
-            Bytes::from(self.0.to_string())
-        };
-        Ok(batch.iter().map(count).collect())
-    }
-
-    fn snapshot(&mut self) -> Result<SnapshotView, StateMachineError> {
-        Ok(SnapshotView::of_bytes(self.0.to_string()))
-    }
-
-    fn restore(&mut self, _: &SnapshotMeta, from: &mut dyn Read) -> Result<(), StateMachineError> {
-        let mut text = String::new();
-        from.read_to_string(&mut text)?;
-        self.0 = text.parse().map_err(StateMachineError::new)?;
-        Ok(())
-    }
-}
-
-/// Three nodes, led by the first, that only trouble moves to elect another.
-async fn cluster(files: &[Files]) -> (Vec<Node>, Vec<Carrier>) {
-    let bind = |files: &Files| {
-        kind::bind_with("127.0.0.1:0", TransportConfig::default(), files.config()).unwrap()
-    };
-    let transports: Vec<Carrier> = files.iter().map(bind).collect();
-    let addresses = transports
-        .iter()
-        .map(|one| one.listen_address().to_string());
-    let founders = Membership::of_voters((1_u64..).zip(addresses)).unwrap();
-    let mut nodes = Vec::new();
-    for (id, transport) in (1_u64..).zip(&transports) {
-        let mut config = Config::default();
-        config.election_timeout = Duration::from_secs(5);
-        config.disk_stall_timeout = Duration::from_secs(20);
-        let stores = MemoryStores::new().open();
-        let builder = Node::builder(id, stores, transport.clone(), Counter::default())
-            .cluster(raft_core::id::ClusterId::from_name("test"))
-            .config(config)
-            .initial_membership(founders.clone());
-        nodes.push(builder.start().await.unwrap());
-    }
-    let mut standing = nodes[0].watch();
-    nodes[0].campaign();
-    let led = standing.wait_for(|now| now.role == RoleName::Leader);
-    timeout(PATIENCE, led).await.expect("no leader").unwrap();
-    (nodes, transports)
-}
-
 #[tokio::test]
 async fn a_cluster_loses_no_proposal_and_no_leader_while_its_certificates_change() {
     // A hundred times some node reads others.
     const CHANGES: usize = 34;
     let mut rotation = Rotation::begin();
     let files: Vec<Files> = (1..=3).map(|id| proper(&rotation.old, id)).collect();
-    let (nodes, transports) = cluster(&files).await;
+    let bind = |files: &Files| {
+        kind::bind_with("127.0.0.1:0", TransportConfig::default(), files.config()).unwrap()
+    };
+    let transports: Vec<Carrier> = files.iter().map(bind).collect();
+    let nodes = group(&transports).await;
     let term = nodes[0].watch().borrow().term;
     for number in 0..CHANGES {
         let of_nodes: Vec<(u64, &Files)> = (1_u64..).zip(&files).collect();
