@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::fs;
+use std::io::ErrorKind;
 use std::ops::Range;
 use std::path::Path;
 use std::sync::{Mutex, PoisonError};
@@ -172,7 +173,11 @@ impl Database {
         let size = |directory: &str| {
             let mut bytes = 0;
             for item in fs::read_dir(directory)? {
-                bytes += item?.metadata()?.len();
+                bytes += match item?.metadata() {
+                    // RocksDB removes in the background what it needs no more.
+                    Err(error) if error.kind() == ErrorKind::NotFound => 0,
+                    found => found?.len(),
+                };
             }
             Ok(bytes)
         };
