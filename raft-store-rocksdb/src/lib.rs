@@ -102,6 +102,15 @@
 //! What was purged takes room until its table is dropped or merged: in the test that appends and
 //! purges 4 MiB at a time, with a buffer of 1 MiB, the directory stays below 16 MiB however long it
 //! goes on. [`compact`] gives back what is left.
+//!
+//! # The end of the process
+//!
+//! RocksDB must be closed before the process ends: its C++ library takes its locks down on the way
+//! out, and a thread that closes a database after that aborts the process (`pthread lock: Invalid
+//! argument`, SIGABRT). No data is lost, but the exit code is. So wait for
+//! [`Node::shutdown`](raft_core::node::Node::shutdown), or for
+//! [`Node::stopped`](raft_core::node::Node::stopped), before `main` returns: both resolve when the
+//! stores are closed. To drop the last handle is not enough, for nobody waits for the threads then.
 
 mod begin_anew;
 mod config;

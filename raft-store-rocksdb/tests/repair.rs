@@ -430,4 +430,8 @@ async fn a_group_writes_on_while_one_of_its_logs_rots_and_gets_the_voter_back() 
         .expect("confirmed");
     let expected: Vec<String> = (0..90).map(|line| format!("line {line}")).collect();
     assert_eq!(*book.0.lock().expect("no panic"), expected);
+    // RocksDB must be closed before the process ends.
+    for (node, _) in nodes.values() {
+        soon(node.shutdown()).await.expect("stopped");
+    }
 }
