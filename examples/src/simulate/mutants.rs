@@ -37,6 +37,7 @@ pub(super) fn run(options: &MutantsOptions) -> Result<(), Failure> {
     Err(Failure::new("not every fault was found"))
 }
 
+#[cfg(not(feature = "mutants"))]
 fn cargo() -> std::process::Command {
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     std::process::Command::new(cargo)
@@ -66,15 +67,7 @@ mod hunting {
         fault: Mutant,
         /// Seeds that were tried at most.
         budget: u64,
-        found: Option<Killer>,
-    }
-
-    /// What found a fault.
-    enum Killer {
-        /// A simulated life.
-        Life(Found),
-        /// A story that goes another way.
-        Story(&'static str),
+        found: Option<Found>,
     }
 
     /// Hunts for each fault on all cores, and prints what found it. Fails if one survives.
@@ -89,9 +82,6 @@ mod hunting {
             ));
         }
         expect_panics();
-        if faults.iter().any(|fault| fault.story().is_some()) {
-            tell_stories()?;
-        }
         let hunted = hunt_all(&faults, options.seeds.unwrap_or(u64::MAX));
         if options.json {
             let rows: Vec<Value> = hunted.iter().map(Hunted::json).collect();
@@ -109,30 +99,6 @@ mod hunting {
         let (count, all, names) = (alive.len(), faults.len(), alive.join(", "));
         Err(Failure::new(format!(
             "{count} of {all} faults survive: {names}"
-        )))
-    }
-
-    /// The stories of the core's tests, each with the fault that it finds: all go another way.
-    fn tell_stories() -> Result<(), Failure> {
-        let mut command = super::cargo();
-        command.args([
-            "test",
-            "--quiet",
-            "-p",
-            "raft-core",
-            "--features",
-            "mutants",
-        ]);
-        command.args(["--test", "scenarios", "planted"]);
-        let output = command
-            .output()
-            .or_fail(|| "cannot tell the stories with cargo".into())?;
-        if output.status.success() {
-            return Ok(());
-        }
-        let told = String::from_utf8_lossy(&output.stdout).into_owned();
-        Err(Failure::new(format!(
-            "a story does not find its fault\n{told}"
         )))
     }
 
@@ -165,14 +131,10 @@ mod hunting {
                 return;
             };
             let budget = fault.seeds_max().min(seeds_max);
-            let found = match fault.story() {
-                Some(story) => Some(Killer::Story(story)),
-                None => hunt(fault, budget).map(Killer::Life),
-            };
             let outcome = Hunted {
                 fault,
                 budget,
-                found,
+                found: hunt(fault, budget),
             };
             let mut hunted = hunted.lock().unwrap_or_else(PoisonError::into_inner);
             hunted.push((at, outcome));
@@ -195,18 +157,12 @@ mod hunting {
             found,
         } in hunted
         {
-            let none = String::new;
             let (by, seed, at) = match found {
-                Some(Killer::Life(found)) => (
-                    found.property.to_owned(),
-                    found.seed.to_string(),
-                    seconds(found.at),
-                ),
-                Some(Killer::Story(story)) => (format!("story {story}"), none(), none()),
-                None => ("SURVIVES".to_owned(), none(), none()),
+                Some(found) => (found.property, found.seed.to_string(), seconds(found.at)),
+                None => ("SURVIVES", String::new(), String::new()),
             };
             let budget = budget.to_string();
-            let row = [fault.name(), fault.text(), &by, &seed, &at, &budget];
+            let row = [fault.name(), fault.text(), by, &seed, &at, &budget];
             table.row(row);
         }
         table
@@ -218,17 +174,13 @@ mod hunting {
 
     impl Hunted {
         fn json(&self) -> Value {
-            let (found, story) = match &self.found {
-                Some(Killer::Life(found)) => (Some(found), None),
-                Some(Killer::Story(story)) => (None, Some(story)),
-                None => (None, None),
-            };
+            let found = self.found.as_ref();
             json!({
                 "fault": self.fault.name(),
                 "text": self.fault.text(),
                 "budget_seeds": self.budget,
                 "found_by": found.map(|found| found.property),
-                "story": story,
+                "story": self.fault.story(),
                 "seed": found.map(|found| found.seed),
                 "simulated_seconds": found.map(|found| found.at.as_secs_f64()),
                 "detail": found.map(|found| found.detail.as_str()),

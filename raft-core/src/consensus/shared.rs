@@ -79,7 +79,12 @@ impl Shared {
             self.memberships.in_force(self.committed).any(votes)
         };
         (is_voter || (mutant(Mutant::LearnersCampaign) && self.membership().contains(self.id)))
-            && !self.must_abstain()
+            && self.is_free_to_campaign()
+    }
+
+    /// Whether nothing but the want of a vote keeps this node from asking for others'.
+    pub(super) fn is_free_to_campaign(&self) -> bool {
+        !self.must_abstain()
             && !self.is_bound_against(self.id)
             && (!self.apply.is_restoring() || mutant(Mutant::CampaignsWhileRestoring))
             && !self.has_stalled_disk()

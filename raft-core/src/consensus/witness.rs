@@ -4,12 +4,14 @@ use super::Raft;
 use super::leader::Leader;
 use super::role::Role;
 use super::timer::Timer;
-use crate::id::{LogId, LogIndex, NodeId, Term};
+use crate::id::{Incarnation, LogId, LogIndex, NodeId, Term};
 use crate::time::Timestamp;
 
 /// What a leader believes of one follower.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Belief {
+    /// Which life of it that is, if it has answered.
+    pub(crate) life: Option<Incarnation>,
     /// Stored there, durably, through here.
     pub(crate) matched: LogIndex,
     /// What it will be sent next.
@@ -47,10 +49,17 @@ impl Raft {
         in_force.any(|membership| shared.has_vote_in(membership))
     }
 
+    /// Whether this node has to campaign when it has heard no leader for long enough, if it has a
+    /// vote.
+    pub(crate) fn is_free_to_campaign(&self) -> bool {
+        self.shared.is_free_to_campaign()
+    }
+
     /// What a leader believes of `peer`.
     pub(crate) fn belief(&self, peer: NodeId) -> Option<Belief> {
         let progress = self.as_leader()?.peers.get(&peer)?;
         Some(Belief {
+            life: progress.life,
             matched: progress.matched,
             next: progress.next,
             in_flight: progress.in_flight(),

@@ -160,8 +160,10 @@ impl Table {
             session.floor = call.acknowledged_below;
             session.answers = session.answers.split_off(&session.floor);
         }
-        if call.sequence < session.floor {
+        if call.sequence < session.floor && !mutant(Mutant::SessionSettledApplied) {
             Verdict::Settled
+        } else if call.sequence < session.floor {
+            Verdict::New
         } else if mutant(Mutant::SessionRepeatApplied) {
             Verdict::New
         } else if let Some(answer) = session.answers.get(&call.sequence) {

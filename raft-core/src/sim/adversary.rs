@@ -132,8 +132,8 @@ impl Cluster {
     /// Each millisecond: the faults that are aimed at somebody.
     pub(super) fn strike(&mut self) -> Result<(), Broken> {
         let plan = self.plan.adversary.clone();
-        if self.strikes.happens(plan.cut) {
-            self.cut_off();
+        if self.strikes.happens(plan.cut) && self.operator.aims.holds(self.now).is_none() {
+            self.cut_off()?;
         }
         if self.strikes.happens(plan.leader_pause)
             && let Some((_, leader)) = self.newest_office()
@@ -156,9 +156,9 @@ impl Cluster {
     }
 
     /// Exactly the newest leader is cut off, or exactly the newest voter; and clients do not know.
-    fn cut_off(&mut self) {
+    fn cut_off(&mut self) -> Result<(), Broken> {
         let Some((_, leader)) = self.newest_office() else {
-            return;
+            return Ok(());
         };
         let voters = self.nodes.get(&leader).and_then(|node| node.raft.as_ref());
         let newest = voters.and_then(|raft| raft.membership().voters().last().copied());
@@ -182,8 +182,14 @@ impl Cluster {
         }
         self.observe_cut();
         let heals = self.strikes.duration(timeout, 8 * timeout);
+        let aimed = match friend.filter(|friend| *friend != victim) {
+            Some(friend) => self.stall_friend(victim, friend)?,
+            None => None,
+        };
+        let heals = aimed.unwrap_or(heals);
         self.schedule(heals, Happening::HealPartition);
         self.hurry_succession(victim, &ids);
+        Ok(())
     }
 
     /// Whoever else is there campaigns as soon as it may, and not a moment later.

@@ -6,6 +6,7 @@ use super::check::Held;
 use super::cluster::Cluster;
 use crate::consensus::Event;
 use crate::entry::Sealed;
+use crate::id::NodeId;
 
 impl Cluster {
     /// In one life of thirteen, a leader takes some writes that no client waits for.
@@ -13,9 +14,17 @@ impl Cluster {
         if self.plan.seed % 13 != 10 {
             return Ok(());
         }
-        let Some(leader) = self.any_leader().filter(|leader| self.is_up(*leader)) else {
+        match self.any_leader().filter(|leader| self.is_up(*leader)) {
+            Some(leader) => self.burst_at(leader),
+            None => Ok(()),
+        }
+    }
+
+    /// This node, if it leads, takes them. A user's machine takes only what its clients ask for.
+    pub(super) fn burst_at(&mut self, leader: NodeId) -> Held {
+        if self.subject.is_some() {
             return Ok(());
-        };
+        }
         for _ in 0..BURST {
             let command = self.clients.command().encode(0);
             let proposed = Event::Proposed(vec![Sealed::command(command)]);

@@ -49,6 +49,10 @@ impl Cluster {
             Happening::Operator => self.operate(),
             Happening::RestoreTurn => self.restore_turn(),
             Happening::HealPartition => {
+                if let Some(until) = self.operator.aims.holds(self.now) {
+                    self.schedule_at(until, Happening::HealPartition);
+                    return Ok(());
+                }
                 let victims = self.network.heal();
                 self.tell(None, Mark::Fault, || "the network heals".to_owned());
                 self.strike_at_healing(&victims)

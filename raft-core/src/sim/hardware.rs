@@ -18,6 +18,10 @@ pub(super) struct Hardware {
     pub(super) full_until: Timestamp,
     /// Every sync takes long before.
     pub(super) slow_until: Timestamp,
+    /// A sync that begins before ends then, and writes gather behind it.
+    pub(super) gathers_until: Timestamp,
+    /// A later one that begins before ends then.
+    pub(super) stands_until: Timestamp,
 }
 
 impl Cluster {
@@ -61,7 +65,7 @@ impl Cluster {
         }
     }
 
-    fn on_hardware(&mut self, id: NodeId, change: impl FnOnce(&mut Hardware)) {
+    pub(super) fn on_hardware(&mut self, id: NodeId, change: impl FnOnce(&mut Hardware)) {
         if let Some(node) = self.nodes.get_mut(&id) {
             change(&mut node.hardware);
         }
@@ -179,15 +183,21 @@ impl Cluster {
         self.schedule(after, Happening::Restart(id));
     }
 
-    /// How much longer a sync takes on a slow disk.
+    /// How much longer a sync takes on a slow disk, or one that stands still.
     pub(super) fn slowness(&mut self, id: NodeId) -> Duration {
-        let node = self.nodes.get(&id);
-        let is_slow = node.is_some_and(|node| node.hardware.slow_until > self.now);
-        if !is_slow || !self.faults_go_on() {
+        let node = self.nodes.get(&id).filter(|_| self.faults_go_on());
+        let Some(hardware) = node.map(|node| node.hardware) else {
             return Duration::ZERO;
+        };
+        let stands = match hardware.gathers_until.since(self.now) {
+            Duration::ZERO => hardware.stands_until.since(self.now),
+            gathers => gathers,
+        };
+        if hardware.slow_until <= self.now {
+            return stands;
         }
         let (low, high) = (Duration::from_millis(50), Duration::from_millis(500));
-        self.operator.chance.duration(low, high)
+        stands.max(self.operator.chance.duration(low, high))
     }
 
     /// What a node reads is damaged: it stops. If that is still so when it is started again, it

@@ -3,7 +3,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::aims::Aims;
 use super::chance::Chance;
+use super::wiped::Wiped;
 use crate::id::NodeId;
 
 /// How likely each of these faults is in one life, in a million. All are zero in half of the lives.
@@ -45,6 +47,9 @@ pub(super) struct Operator {
     /// Of nodes that begin anew on damaged disks. In half of the lives none does.
     pub(super) repairs: Chance,
     is_repairing: bool,
+    pub(super) aims: Aims,
+    /// Nodes that came back empty.
+    pub(super) wiped: Wiped,
 }
 
 /// So many new nodes are there at most, so that a life stays bounded.
@@ -87,6 +92,8 @@ impl Operator {
         Self {
             is_repairing: repairs.coin(),
             repairs,
+            aims: Aims::new(seed),
+            wiped: Wiped::new(seed),
             chance: Chance::new(seed, 11),
             lost: BTreeSet::new(),
             heirs: BTreeMap::new(),

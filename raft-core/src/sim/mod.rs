@@ -6,6 +6,7 @@
 //! always gives the same run, so a failure can be replayed.
 
 mod adversary;
+mod aims;
 mod applying;
 mod burst;
 mod calm;
@@ -45,6 +46,7 @@ mod story;
 mod streams;
 mod tampering;
 mod watch;
+mod wiped;
 mod workload;
 
 pub use adversary::Adversary;

@@ -32,7 +32,7 @@ impl Cluster {
     pub(super) fn is_impaired(&self, id: NodeId) -> bool {
         let node = self.nodes.get(&id);
         let is_unsound = |node: &SimNode| node.disk.is_damaged() || node.is_repairing();
-        self.is_lost(id) || node.is_some_and(is_unsound)
+        self.is_lost(id) || self.operator.wiped.contains(id) || node.is_some_and(is_unsound)
     }
 
     /// Whether one of these is not what it was.
@@ -103,8 +103,11 @@ impl Cluster {
         if membership.is_joint() || membership.goal().is_some() {
             return Ok(());
         }
+        if self.look_after_wiped(leader, &membership)? {
+            return Ok(());
+        }
         let mut members = membership.members().keys();
-        let Some(lost) = members.find(|id| self.is_lost(**id)).copied() else {
+        let Some(lost) = members.find(|id| self.is_to_be_replaced(**id)).copied() else {
             return Ok(());
         };
         let Some(heir) = self.heir_of(lost) else {
@@ -128,7 +131,7 @@ impl Cluster {
     /// The node that takes the place of `lost`: it is new, and has nothing.
     fn heir_of(&mut self, lost: NodeId) -> Option<NodeId> {
         let known = self.operator.heirs.get(&lost).copied();
-        if let Some(heir) = known.filter(|heir| !self.is_lost(*heir)) {
+        if let Some(heir) = known.filter(|heir| !self.is_to_be_replaced(*heir)) {
             return Some(heir);
         }
         let heir = self.operator.reserve.pop()?;

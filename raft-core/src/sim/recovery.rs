@@ -74,7 +74,8 @@ impl Cluster {
             && !self.is_any_repairing()
             && membership.members().keys().all(|id| {
                 let node = self.nodes.get(id);
-                node.is_some_and(|node| node.machine.applied() >= goal) && !self.is_lost(*id)
+                node.is_some_and(|node| node.machine.applied() >= goal)
+                    && !self.is_to_be_replaced(*id)
             })
     }
 

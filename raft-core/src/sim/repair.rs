@@ -33,6 +33,16 @@ impl SimNode {
         self.former_disks.len() as u64
     }
 
+    /// The disk of this life of node `id`, as it was when it was damaged or lost, or as it is.
+    pub(super) fn disk_of(&self, id: NodeId, life: Incarnation) -> Option<&Image> {
+        let before = life.get().checked_sub(id.get())? / LIVES_APART;
+        let before = usize::try_from(before).ok()?;
+        match before == self.former_disks.len() {
+            true => Some(self.disk.durable()),
+            false => self.former_disks.get(before),
+        }
+    }
+
     /// Whether some life of this node has had the entry on its disk.
     pub(super) fn has_held(&self, link: ChainLink) -> bool {
         let former = self.former_disks.iter();
@@ -107,11 +117,14 @@ impl Cluster {
         self.start(id)
     }
 
-    /// The disk of a node is gone. Either a new one takes its place, under the same name, or the node
-    /// waits for the operator.
+    /// The disk of a node is gone. Either a new one takes its place, under the same name, which may know
+    /// of that or not, or the node waits for the operator.
     pub(super) fn on_lost_disk(&mut self, id: NodeId) {
         if !self.operator.lets_begin_anew() {
-            return self.lose(id);
+            return match self.lets_come_back_empty(id) {
+                true => self.come_back_empty(id),
+                false => self.lose(id),
+            };
         }
         if let Some(node) = self.nodes.get_mut(&id) {
             node.begin_anew(id, "the disk is lost", false, false);
@@ -161,7 +174,9 @@ impl Cluster {
                 detail,
             );
         }
-        Ok(())
+        self.nodes
+            .get(&id)
+            .map_or(Ok(()), |node| self.checks.repaired(id, node))
     }
 
     /// Whether a member still waits to be counted again.

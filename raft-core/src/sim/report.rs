@@ -48,6 +48,8 @@ pub const FAULTS: &[&str] = &[
     "lost disks",
     "disks rolled back",
     "disks swapped",
+    "disks wiped",
+    "disks stalled by aim",
     "clock jumps",
     "drifting clocks",
     "partitions",

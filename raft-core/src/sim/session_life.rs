@@ -123,6 +123,8 @@ impl Client {
             0 => return Request::Close(session),
             1 | 2 => return Request::KeepAlive(session),
             3 => self.silence = chance.between(1, 60),
+            // A call that the client has long had the answer of arrives once more.
+            4 if self.last > 1 => return call(session, self.last - 1),
             _ => {}
         }
         // An answer that was seen is asked for again now and then, as if it had been lost.
@@ -130,13 +132,7 @@ impl Client {
             self.last += 1;
             self.is_answered = false;
         }
-        let call = Call {
-            session,
-            sequence: Sequence(self.last),
-            acknowledged_below: Sequence(self.last),
-        };
-        let command = Bytes::from_static(b"count");
-        Request::Execute { call, command }
+        call(session, self.last)
     }
 
     fn hears(&mut self, at: LogIndex, asked: &Request, reply: &Reply) {
@@ -159,4 +155,15 @@ impl Client {
             ) => {} // Asked again at the next turn.
         }
     }
+}
+
+/// The command of this number, from a client that has had the answers of all before it.
+fn call(session: SessionId, sequence: u64) -> Request {
+    let call = Call {
+        session,
+        sequence: Sequence(sequence),
+        acknowledged_below: Sequence(sequence),
+    };
+    let command = Bytes::from_static(b"count");
+    Request::Execute { call, command }
 }

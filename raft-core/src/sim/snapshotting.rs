@@ -23,6 +23,10 @@ pub(super) struct Snapshotting {
 }
 
 impl Snapshotting {
+    pub(super) fn is_in_progress(&self) -> bool {
+        self.in_progress
+    }
+
     /// Whether another must be begun.
     fn begin(&mut self) -> bool {
         !std::mem::replace(&mut self.in_progress, true)
@@ -113,7 +117,10 @@ impl Cluster {
             self.schedule_machine(id, Own::TakeSnapshot);
         }
         match taken {
-            Some(meta) => self.step(id, Event::SnapshotTaken(meta)),
+            Some(meta) => {
+                self.heal_after_snapshot(id);
+                self.step(id, Event::SnapshotTaken(meta))
+            }
             None if for_core => self.step(id, Event::SnapshotNotTaken),
             None => Ok(()),
         }

@@ -9,7 +9,7 @@ use super::cluster::Cluster;
 use super::rounds::{Heard, Rounds};
 use crate::config::Config;
 use crate::consensus::{Belief, Brief, Effect, Event, Raft, RoleName, Sequence};
-use crate::id::{GroupId, LogId, LogIndex, NodeId, Term};
+use crate::id::{GroupId, Incarnation, LogId, LogIndex, NodeId, Term};
 use crate::membership::Membership;
 use crate::message::{Body, Message};
 use crate::time::Timestamp;
@@ -46,6 +46,8 @@ pub(super) struct Moment {
     pub(super) covers: Option<LogIndex>,
     /// What came of rounds.
     pub(super) heard: Option<Heard>,
+    /// Which former life the sender says is over.
+    pub(super) claims_over: Option<Incarnation>,
     /// The last index of the snapshot that came.
     snapshot: Option<LogIndex>,
     is_message: bool,
@@ -65,6 +67,8 @@ pub(super) enum Took {
     /// The receiver of a snapshot has more of it, or all.
     Receives(NodeId),
     Unreachable(NodeId),
+    /// The snapshot that a follower needs cannot be read.
+    Unreadable,
     Persisted(Sequence),
     Other,
 }
@@ -139,6 +143,13 @@ impl Moment {
                 _ => None,
             },
             heard: Heard::of(event),
+            claims_over: match event {
+                Event::Received(Message {
+                    body: Body::HeartbeatReply { supersedes, .. },
+                    ..
+                }) => *supersedes,
+                _ => None,
+            },
             snapshot: match event {
                 Event::SnapshotReceived { meta, .. } => Some(meta.id().index),
                 _ => None,
@@ -174,6 +185,7 @@ impl Took {
                 Self::Receives(*to)
             }
             Event::Unreachable(peer) => Self::Unreachable(*peer),
+            Event::SnapshotUnreadable { .. } => Self::Unreadable,
             Event::Persisted(sequence) => Self::Persisted(*sequence),
             _ => Self::Other,
         }
@@ -380,6 +392,11 @@ impl Cluster {
         step.confirms_rightly(watched)?;
         step.has_no_long_lease(watched)?;
         step.campaigns_rightly(watched, node.restores > 0)?;
+        step.campaigns_when_due()?;
+        step.replaces_what_it_cannot_read(node)?;
+        step.votes_as_who_it_is(node)?;
+        step.claims_what_it_knows(node)?;
+        step.strikes_off_who_is_over(&self.nodes)?;
         step.leads_rightly(watched)?;
         step.hands_over_rightly(watched)?;
         step.keeps_bounds()?;
@@ -390,7 +407,7 @@ impl Cluster {
         self.checks.memberships_agree(&step)?;
         self.checks.changes_rightly(&step, self.now, &self.nodes)?;
         if step.is_elected() {
-            self.checks.has_votes(&step)?;
+            self.checks.has_votes(&step, node.incarnation(id))?;
             step.is_not_excluded_by_a_lease(self.now, &self.nodes)?;
         }
         if self.calm.contains(&id) {

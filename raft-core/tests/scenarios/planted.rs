@@ -1,4 +1,4 @@
-//! Faults that a story finds: with the fault, the story goes another way.
+//! Faults that a story finds too: with the fault, the story goes another way.
 
 use std::{fs, panic};
 
@@ -12,7 +12,6 @@ fn every_fault_that_a_story_finds_changes_it() {
     let mut survivors = Vec::new();
     for fault in Mutant::ALL {
         let Some(story) = fault.story() else {
-            assert!(fault.seeds_max() > 0, "nothing finds {}", fault.name());
             continue;
         };
         let text = fs::read_to_string(folder().join(format!("{story}.txt"))).unwrap();

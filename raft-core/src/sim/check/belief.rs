@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::{Held, broken};
 use crate::consensus::Effect;
 use crate::entry::Entry;
-use crate::id::NodeId;
+use crate::id::{ChainLink, NodeId};
 use crate::sim::disk::Image;
 use crate::sim::driver::SimNode;
 use crate::sim::watch::{Says, Step, Took};
@@ -16,7 +16,12 @@ impl Step<'_> {
     /// What it takes for durable is durable, and so is what it lets the state machine apply.
     pub(in crate::sim) fn knows_its_disk(&self, disk: &Image) -> Held {
         let node = self.node;
-        let durable = self.raft.link_at(self.raft.durable());
+        let (through, last) = (self.raft.durable(), self.after.last.index);
+        if through > last {
+            let detail = format!("node {node} takes {through} for durable, and has written {last}");
+            return broken(PROPERTY, detail);
+        }
+        let durable = self.raft.link_at(through);
         if let Some(lacking) = durable.filter(|durable| !disk.holds(*durable)) {
             let detail = format!("node {node} takes {lacking} for durable, and its disk lacks it");
             return broken(PROPERTY, detail);
@@ -43,13 +48,17 @@ impl Step<'_> {
         else {
             return Ok(());
         };
-        let matched = self.raft.belief(from).map(|known| known.matched);
-        let matched = matched.and_then(|matched| self.raft.link_at(matched));
+        let known = self.raft.belief(from);
+        let matched = known.and_then(|known| self.raft.link_at(known.matched));
         let (Some(matched), Some(node)) = (matched, nodes.get(&from)) else {
             return Ok(());
         };
+        // What a life has stored says nothing of the next one (RULES 19).
+        let life = known.and_then(|known| known.life);
+        let disk = life.and_then(|life| node.disk_of(from, life));
         // Of what a later leader has put in its place, this one does not know.
-        if node.disk.durable().term() > self.after.term || node.has_held(matched) {
+        let is_true = |disk: &Image| disk.term() > self.after.term || disk.holds(matched);
+        if disk.is_some_and(is_true) || matched == ChainLink::ORIGIN {
             return Ok(());
         }
         let node = self.node;

@@ -38,16 +38,27 @@ impl Checks {
         }
     }
 
-    /// A leader has the votes of a majority (of each half), given in its term.
-    pub(in crate::sim) fn has_votes(&self, step: &Step<'_>) -> Held {
+    /// A leader has the votes of a majority (of each half), given in its term: by the lives that the
+    /// membership tells, or by name if it tells of none (RULES 18).
+    pub(in crate::sim) fn has_votes(&self, step: &Step<'_>, own: Incarnation) -> Held {
         let (leader, term) = (step.node, step.after.term);
-        let membership = step.raft.membership();
+        // The first entry of a founder tells who has elected it.
+        let membership = &step.moment.membership;
         let votes = |voter: &&NodeId| {
-            let (first, last) = (Incarnation::new(0), Incarnation::new(u64::MAX));
+            let (first, last) = match membership.incarnation(**voter) {
+                Some(life) => (life, life),
+                None if membership.is_founding() => {
+                    (Incarnation::new(0), Incarnation::new(u64::MAX))
+                }
+                None => return false,
+            };
+            if **voter == leader {
+                return first <= own && own <= last;
+            }
             let mut given = self
                 .votes
                 .range((**voter, term, first)..=(**voter, term, last));
-            **voter == leader || given.any(|(_, candidate)| *candidate == leader)
+            given.any(|(_, candidate)| *candidate == leader)
         };
         for half in [membership.voters(), membership.outgoing()] {
             let given = half.iter().filter(votes).count();

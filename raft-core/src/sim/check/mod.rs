@@ -17,6 +17,7 @@ mod exactly_once;
 mod leader_completeness;
 mod lease;
 mod linearizability;
+mod lives;
 mod log_matching;
 mod office;
 mod past;

@@ -4,13 +4,29 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use super::{Held, broken};
+use crate::consensus::Effect;
 use crate::id::NodeId;
+use crate::sim::driver::SimNode;
 use crate::sim::watch::{Step, Took, Watched};
 use crate::time::Timestamp;
 
 const PROPERTY: &str = "a leader that cannot lead gives up";
 
 impl Step<'_> {
+    /// What cannot be read is replaced by another snapshot (RULES 60).
+    pub(in crate::sim) fn replaces_what_it_cannot_read(&self, node: &SimNode) -> Held {
+        let takes = |effect: &Effect| matches!(effect, Effect::TakeSnapshot);
+        let is_replaced = node.restores > 0
+            || node.snapshotting.is_in_progress()
+            || self.effects.iter().any(takes);
+        if self.moment.took != Took::Unreadable || is_replaced {
+            return Ok(());
+        }
+        let node = self.node;
+        let detail = format!("node {node} cannot read its newest snapshot, and takes no other");
+        broken("an unreadable snapshot is replaced", detail)
+    }
+
     pub(in crate::sim) fn leads_rightly(&self, watched: &Watched) -> Held {
         if !self.after.is_leader || self.moment.took != Took::TimePassed {
             return Ok(());
