@@ -13,7 +13,7 @@ use raft_core::message::{Body, Message};
 use super::disk::{Disk, Image};
 
 /// Remembers what the whole cluster ever did.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Checks {
     leaders: BTreeMap<Term, NodeId>,
     votes: BTreeMap<(NodeId, Term), NodeId>,
@@ -22,6 +22,15 @@ pub(crate) struct Checks {
 }
 
 impl Checks {
+    /// What still holds of a group that was recovered on what `image` has.
+    pub(crate) fn recovered(&self, image: &Image) -> Self {
+        let mut kept = self.clone();
+        let is_kept = |link: &&ChainLink| holds(image, **link);
+        let count = self.committed.iter().take_while(is_kept).count();
+        kept.committed.truncate(count);
+        kept
+    }
+
     /// The send gate: a promise leaves only if the sender's disk keeps it (RULE 2).
     pub(crate) fn message_leaves(&mut self, message: &Message, disk: &Disk) {
         let state = remembered(&disk.durable);

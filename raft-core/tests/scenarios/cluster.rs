@@ -3,16 +3,21 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
+use bytes::Bytes;
 use raft_core::config::Config;
-use raft_core::consensus::{Effect, Effects, Event, IndexRange, Reader, RoleName};
+use raft_core::consensus::{
+    Effect, Effects, Event, IndexRange, Reader, Refusal, RoleName, Standing,
+};
 use raft_core::entry::Entry;
-use raft_core::id::{LogIndex, NodeId, Term};
+use raft_core::id::{LogId, LogIndex, NodeId, RecoveryEpoch, Term};
 use raft_core::membership::Membership;
+use raft_core::message::Message;
 use raft_core::time::Timestamp;
+use raft_core::wire::{Hello, Lane};
 
 use super::checks::Checks;
 use super::disk::Disk;
-use super::machine::Snapshot;
+use super::machine::{Applied, Snapshot};
 use super::member::Member;
 use super::print::{self, Parcel};
 
@@ -54,12 +59,23 @@ pub(crate) struct Cluster {
     pub(crate) no_snapshots: bool,
     /// The state machines keep what they have applied on a disk of their own.
     pub(crate) durable_machine: bool,
+    /// Snapshots arrive by the command `stream` only.
+    pub(crate) in_parts: bool,
+    /// The state machines apply the commands of sessions, once each.
+    pub(crate) in_sessions: bool,
     /// Heartbeats, their replies, and what is lost in a cut network are not shown.
     pub(crate) hide_routine: bool,
     /// What was seen.
     pub(crate) seen: Vec<String>,
+    /// What became of the last proposals: where the first of them stands, or why it does not.
+    pub(crate) answer: Option<Result<LogId, Refusal>>,
+    /// Responses of the state machines to commands of sessions.
+    pub(crate) responses: Vec<(NodeId, LogId, Bytes)>,
+    /// Who no longer leads which term.
+    pub(crate) offices_lost: Vec<(NodeId, Term)>,
+    refusals: BTreeSet<(NodeId, NodeId)>,
     follow_ups: VecDeque<(NodeId, Event)>,
-    checks: Checks,
+    checks: BTreeMap<RecoveryEpoch, Checks>,
 }
 
 impl Cluster {
@@ -95,11 +111,7 @@ impl Cluster {
     fn execute(&mut self, node: NodeId, effect: Effect) {
         match effect {
             Effect::Persist(write) => self.write(node, write),
-            Effect::Send(message) => {
-                self.checks
-                    .message_leaves(&message, &self.members[&node].disk);
-                self.post(Parcel::Message(message));
-            }
+            Effect::Send(message) => self.send(node, message),
             Effect::SendSnapshot { to, term, reaches } => {
                 self.send_snapshot(node, to, term, reaches);
             }
@@ -116,9 +128,13 @@ impl Cluster {
             }
             Effect::TakeSnapshot => self.take_snapshot(node),
             Effect::Accepted { term, indexes } => {
+                self.answer = Some(Ok(LogId::new(term, indexes.start)));
                 self.see(format!("{node}: accepts {}", print::range(&indexes, term)));
             }
-            Effect::Refused { count, reason } => self.see(print::refused(node, count, &reason)),
+            Effect::Refused { count, reason } => {
+                self.see(print::refused(node, count, &reason));
+                self.answer = Some(Err(reason));
+            }
             told @ (Effect::Forwarded { .. }
             | Effect::ForwardAnswered { .. }
             | Effect::ForwardLost { .. }) => self.see(print::forwarded(node, &told)),
@@ -135,13 +151,10 @@ impl Cluster {
                 self.see(print::reads_failed(node, &reads, &reason));
             }
             Effect::LeadershipLost { term } => {
+                self.offices_lost.push((node, term));
                 self.see(format!("{node}: no longer leads term {term}"));
             }
-            Effect::StatusChanged(standing) => {
-                let disk = &self.members[&node].disk;
-                self.checks.standing_changed(node, standing, disk);
-                self.see(format!("{node}: {}", print::standing(standing)));
-            }
+            Effect::StatusChanged(standing) => self.stand(node, standing),
             Effect::MembershipChanged { at, membership } => {
                 self.see(format!("{node}: membership of {at}: {membership}"));
             }
@@ -162,9 +175,25 @@ impl Cluster {
         }
     }
 
+    fn send(&mut self, node: NodeId, message: Message) {
+        let member = &self.members[&node];
+        let checks = self.checks.entry(member.epoch).or_default();
+        checks.message_leaves(&message, &member.disk);
+        self.post(Parcel::Message(message));
+    }
+
+    fn stand(&mut self, node: NodeId, standing: Standing) {
+        let member = &self.members[&node];
+        let checks = self.checks.entry(member.epoch).or_default();
+        checks.standing_changed(node, standing, &member.disk);
+        self.see(format!("{node}: {}", print::standing(standing)));
+    }
+
     fn write(&mut self, node: NodeId, write: raft_core::consensus::Write) {
         let role = self.role(node);
-        self.checks.writes(node, role, &write);
+        let epoch = self.members[&node].epoch;
+        let checks = self.checks.entry(epoch).or_default();
+        checks.writes(node, role, &write);
         let instant = self.instant_disk && !self.stalled.contains(&node);
         if !instant {
             self.see(format!("{node}: writes {}", print::write(&write)));
@@ -208,6 +237,7 @@ impl Cluster {
         member.to_apply.extend(entries);
         if !slow && let Some(event) = member.apply() {
             self.follow_ups.push_back((node, event));
+            self.report(node);
         }
     }
 
@@ -233,6 +263,8 @@ impl Cluster {
         if let Some(event) = applied {
             self.see(format!("{node}: has applied everything through {last}"));
             self.step(node, event);
+            self.report(node);
+            self.drain();
         }
         if freeze {
             self.take_snapshot(node);
@@ -240,9 +272,43 @@ impl Cluster {
         }
     }
 
-    /// Freezes the state machine of `node`.
+    /// Tells what came of the entries that were applied.
+    fn report(&mut self, node: NodeId) {
+        for (id, outcome) in std::mem::take(&mut self.member(node).outcomes) {
+            match outcome {
+                Applied::Nothing => {}
+                Applied::Response(response) => {
+                    if self.in_sessions {
+                        self.responses.push((node, id, response));
+                    }
+                }
+                Applied::Void(reason) => self.see(format!("{node}: {id} is void: {reason}")),
+                Applied::Replace(backup) => {
+                    panic!("{backup:?} did not take the place of the state")
+                }
+                Applied::Replaced(meta) => {
+                    self.see(format!("{node}: from {id} on the backup is the state"));
+                    self.follow_ups
+                        .push_back((node, Event::SnapshotTaken(meta)));
+                }
+            }
+        }
+        let member = self.member(node);
+        if member.is_delayed && !member.machine.is_gathering() {
+            self.take_snapshot(node);
+        }
+    }
+
+    /// Freezes the state machine of `node`, unless that would end within a restoration.
     pub(crate) fn take_snapshot(&mut self, node: NodeId) {
         let member = self.member(node);
+        member.is_delayed = member.machine.is_gathering();
+        if member.is_delayed {
+            self.see(format!(
+                "{node}: takes a snapshot when the restoration is over"
+            ));
+            return;
+        }
         let frozen = member.machine.snapshot();
         let event = match frozen.filter(|_| !self.no_snapshots) {
             Some(snapshot) => {
@@ -280,6 +346,15 @@ impl Cluster {
     /// Puts a parcel on its way, unless the network is cut there.
     pub(crate) fn post(&mut self, parcel: Parcel) {
         let lost = self.is_cut(&parcel);
+        if let Some(refusal) = self.refusal(&parcel)
+            && self.refusals.insert((parcel.from(), parcel.to()))
+        {
+            self.see(format!(
+                "{}: refuses {}: {refusal}",
+                parcel.to(),
+                parcel.from()
+            ));
+        }
         if !(self.hide_routine && (lost || parcel.is_heartbeat())) {
             let lost = if lost { " (lost)" } else { "" };
             self.see(format!("{}{lost}", parcel.line()));
@@ -341,14 +416,20 @@ impl Cluster {
         for _ in 0..STEPS_MAX {
             if let Some(event) = self.next_persisted() {
                 self.step(event.0, event.1);
-            } else if self.pool.is_empty() {
-                return;
-            } else {
-                let parcel = self.pool.remove(0);
+            } else if let Some(at) = self.next_parcel() {
+                let parcel = self.pool.remove(at);
                 self.deliver(parcel);
+            } else {
+                return;
             }
         }
         panic!("no rest after {STEPS_MAX} steps:\n{}", self.seen.join("\n"));
+    }
+
+    fn next_parcel(&self) -> Option<usize> {
+        let is_whole =
+            |parcel: &Parcel| !(self.in_parts && matches!(parcel, Parcel::Snapshot { .. }));
+        self.pool.iter().position(is_whole)
     }
 
     fn next_persisted(&mut self) -> Option<(NodeId, Event)> {
@@ -409,23 +490,47 @@ impl Cluster {
             status.committed
         );
         member.committed = status.committed;
+        let epoch = member.epoch;
         let disks: BTreeMap<NodeId, &Disk> = self
             .members
             .iter()
+            .filter(|(_, member)| member.epoch == epoch)
             .map(|(id, member)| (*id, &member.disk))
             .collect();
         let in_force = [before, &status.membership];
-        self.checks
-            .commits(node, status.committed, in_force, &disks);
+        let checks = self.checks.entry(epoch).or_default();
+        checks.commits(node, status.committed, in_force, &disks);
     }
 
     /// Whether the network is cut between the ends of `parcel`.
     fn is_cut(&self, parcel: &Parcel) -> bool {
         let group_of = |node| self.groups.iter().position(|group| group.contains(&node));
         let is_apart = group_of(parcel.from()) != group_of(parcel.to());
-        self.blocked.contains(&parcel.kind())
+        self.refusal(parcel).is_some()
+            || self.blocked.contains(&parcel.kind())
             || self.cuts.contains(&(parcel.from(), parcel.to()))
             || !self.groups.is_empty() && is_apart
+    }
+
+    /// Why the receiver does not let the sender in, by what they say when they connect.
+    fn refusal(&self, parcel: &Parcel) -> Option<String> {
+        let from = self.members.get(&parcel.from())?.identity();
+        let to = self.members.get(&parcel.to())?.identity();
+        if from.node == to.node {
+            return None; // Nobody connects to itself: a story made it up.
+        }
+        let hello = Hello::new(from, to.node, Lane::Control);
+        hello.answer(to).err().map(|refusal| refusal.text)
+    }
+
+    /// The group of `node` goes on in this epoch from what its disk holds: what was committed beyond
+    /// that is lost, and known to be.
+    pub(crate) fn recovered(&mut self, node: NodeId, epoch: RecoveryEpoch) {
+        let member = self.members.get_mut(&node).expect("it was recovered");
+        let former = std::mem::replace(&mut member.epoch, epoch);
+        let checks = self.checks.entry(former).or_default();
+        let checks = checks.recovered(&member.disk.durable);
+        self.checks.insert(epoch, checks);
     }
 
     fn role(&mut self, node: NodeId) -> RoleName {
@@ -451,9 +556,10 @@ impl Cluster {
 
     /// The log of a disk that was written by the story itself counts like any other.
     pub(crate) fn check_loaded(&mut self, node: NodeId) {
-        let entries = self.members[&node].disk.durable.log.clone();
-        for entry in &entries {
-            self.checks.log_holds(node, entry);
+        let member = &self.members[&node];
+        let checks = self.checks.entry(member.epoch).or_default();
+        for entry in &member.disk.durable.log {
+            checks.log_holds(node, entry);
         }
     }
 }

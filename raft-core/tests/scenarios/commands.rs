@@ -1,12 +1,12 @@
 //! The commands of the stories.
 //!
 //! Nodes are numbers; a list of them is `1,3` or `1..3`. `quiet` at the end of a command hides what
-//! it shows.
+//! it shows, but for what clients then do.
 //!
 //! | command | what happens |
 //! |---|---|
-//! | `nodes 1..3 [lives=unknown] [priority=1:50,2:0] [disk=instant] [machine=slow\|durable] [reader=slow\|slowest] [snapshots=fail] [FIELD=NUMBER]` | begins a new world: creates the group and starts it, by default as if each had met the others; fields are those of the configuration |
-//! | `load 1 terms=1,1,4 [term=5] [vote=2]` | starts node 1 anew on a log with entries of these terms, or on an empty disk (`terms=none`) |
+//! | `nodes 1..3 [lives=unknown] [priority=1:50,2:0] [disk=instant] [machine=slow\|durable\|sessions] [reader=slow\|slowest] [snapshots=fail\|in-parts] [FIELD=NUMBER]` | begins a new world: creates the group and starts it, by default as if each had met the others; fields are those of the configuration |
+//! | `load 1 terms=1,1,4 [term=5] [vote=2] [epoch=1]` | starts node 1 anew on a log with entries of these terms, or on an empty disk (`terms=none`) |
 //! | `campaign 1`, `elect 1` | asks node 1 for an election; and lets it win |
 //! | `propose 1 a b [by=leader] [term=2]` | proposes commands at node 1, which sends them on to its leader; only in term 2 |
 //! | `change 1 voter=4 learner=5 promote=4 demote=2 remove=3 [since=1.1]`, `change 1 abort` | asks node 1 to change the membership |
@@ -34,10 +34,16 @@
 //! | `snapshot 1` | freezes the state machine of node 1 |
 //! | `spoil 1` | from now on the newest snapshot of node 1 cannot be read |
 //! | `outcome 1 to=3 term=2 [last=7.2]` | tells node 1 that a snapshot of that term arrived, or did not |
+//! | `client a 1 [lifetime=5000] [window=4] [sessions=10] [response=64]` | client `a` opens a session at node 1; it lives for so many ms |
+//! | `ask a x y [within=500]`, `keep a`, `close a` | client `a` has `x` and `y` applied, both at once, and waits so many ms; keeps its session alive; ends it |
+//! | `turn a 2`, `miss a` | client `a` asks node 2 from now on; the answers it waits for are lost |
+//! | `backup 1` | keeps the newest snapshot of node 1 as the backup |
+//! | `restore 1 begin`, `restore 1 piece [bytes=4] [altered]`, `restore 1 end`, `restore 1 abort`, `restore 1 end late` | proposes the next part of the backup at node 1, in the term in which the restoration began or, late, in any |
+//! | `plan 1 voters=1,4 [learners=5]`, `force 1`, `follow 2` | a dry run on the stores of node 1, which is down; does what it says; lets node 2 take part in that |
+//! | `stream 1 2 [parts=3] [open]` | the snapshot that is on its way from 1 to 2 travels in parts, and after so many the connection breaks, or stands still until the next `stream` |
 //! | `inject vote from=3 to=1 term=1 last=4.1` | delivers a message that nobody sent; a `snapshot` is the newest of its sender |
-//! | `status [1,2]`, `log 1`, `state 1`, `members 1`, `lives 1`, `messages` | shows what its name says |
+//! | `status [1,2]`, `log 1`, `state 1`, `members 1`, `lives 1`, `sessions 1`, `messages` | shows what its name says |
 
-use std::collections::BTreeSet;
 use std::time::Duration;
 
 use raft_core::HardState;
@@ -45,29 +51,30 @@ use raft_core::change::MembershipChange;
 use raft_core::config::Config;
 use raft_core::consensus::{Conditions, Event, To};
 use raft_core::entry::Sealed;
-use raft_core::id::{LogId, LogIndex, NodeId, Term};
-use raft_core::membership::{Membership, Priority};
+use raft_core::id::{LogIndex, NodeId, RecoveryEpoch, Term};
+use raft_core::membership::Membership;
 use raft_core::message::ReadId;
 
+use super::clients::Clients;
 use super::cluster::Cluster;
+use super::command::{Command, list, priorities, to_usize};
 use super::inject;
 use super::lives;
 use super::member::Member;
 use super::print::{self, Parcel};
+use super::restoring::Backups;
+use super::streams::Streams;
+use super::survivors::Survivors;
 
 /// Plays the commands of one story.
 #[derive(Debug, Default)]
 pub(crate) struct Teller {
     cluster: Cluster,
     reads: u64,
-}
-
-/// A command taken apart: words, and `key=value` pairs.
-#[derive(Debug)]
-pub(crate) struct Command<'a> {
-    name: &'a str,
-    pub(crate) words: Vec<&'a str>,
-    pairs: Vec<(&'a str, &'a str)>,
+    clients: Clients,
+    backups: Backups,
+    survivors: Survivors,
+    streams: Streams,
 }
 
 impl Teller {
@@ -84,6 +91,8 @@ impl Teller {
             if !quiet {
                 seen.extend(shown);
             }
+            self.clients.go_on(&mut self.cluster);
+            seen.append(&mut self.cluster.seen);
         }
         seen
     }
@@ -199,13 +208,37 @@ impl Teller {
                 world.see(format!("{node}: {}", shown.unwrap_or("down".to_owned())));
             }),
             "state" => self.each(command, |world, node| {
-                let commands = world.member(node).machine.commands.join(" ");
+                let commands = world.member(node).machine.commands().join(" ");
                 world.see(format!("{node}: {commands}"));
             }),
             "messages" => {
                 let lines: Vec<String> = self.cluster.pool.iter().map(Parcel::line).collect();
                 self.cluster.seen.extend(lines);
             }
+            _ => self.command_of_a_feature(command),
+        }
+    }
+
+    /// Sessions, backups, recoveries and streams.
+    fn command_of_a_feature(&mut self, command: &Command<'_>) {
+        let world = &mut self.cluster;
+        match command.name {
+            "client" => self.clients.open(command),
+            "ask" => self.clients.ask(command),
+            "keep" => self.clients.keep(command),
+            "close" => self.clients.close(command),
+            "turn" => self.clients.turn(command),
+            "miss" => self.clients.miss(command),
+            "sessions" => self.each(command, |world, node| {
+                let count = world.member(node).machine.sessions();
+                world.see(format!("{node}: {count} open"));
+            }),
+            "backup" => self.backups.keep(world, command.node()),
+            "restore" => self.backups.restore(world, command),
+            "plan" => self.survivors.plan(world, command),
+            "force" => self.survivors.force(world, command),
+            "follow" => self.survivors.follow(world, command),
+            "stream" => self.streams.go_on(world, command),
             unknown => panic!("there is no command `{unknown}`"),
         }
     }
@@ -227,6 +260,7 @@ impl Teller {
     fn nodes(&mut self, command: &Command<'_>) {
         let nodes = command.nodes(0);
         self.cluster = Cluster::default();
+        self.clients = Clients::default();
         let world = &mut self.cluster;
         let mut wanted = Vec::new();
         let mut is_founded = true;
@@ -237,6 +271,8 @@ impl Teller {
                 ("reader", "slow") => world.slow_reader = true,
                 ("reader", "slowest") => world.slowest_reader = true,
                 ("snapshots", "fail") => world.no_snapshots = true,
+                ("machine", "sessions") => world.in_sessions = true,
+                ("snapshots", "in-parts") => world.in_parts = true,
                 ("machine", "durable") => world.durable_machine = true,
                 ("priority", list) => wanted = priorities(list),
                 ("lives", "unknown") => is_founded = false,
@@ -253,7 +289,7 @@ impl Teller {
             membership = membership.with_incarnations(nodes.iter().map(|id| (*id, id.get())));
         }
         for node in nodes {
-            let mut member = Member::new(node, &[1], &membership);
+            let mut member = Member::new(node, &[1], &membership, world.in_sessions);
             member.start(world.config.clone(), world.now);
             world.members.insert(node, member);
             world.check_loaded(node);
@@ -270,12 +306,13 @@ impl Teller {
         };
         let world = &mut self.cluster;
         let membership = world.membership.as_ref().expect("nodes come first");
-        let mut member = Member::new(node, &terms, membership);
+        let mut member = Member::new(node, &terms, membership, world.in_sessions);
         let last = terms.last().copied().unwrap_or_default();
         member.disk.durable.hard_state = HardState {
             term: Term::new(command.number("term").unwrap_or(last)),
             vote: command.number("vote").map(NodeId::new),
         };
+        member.epoch = RecoveryEpoch::new(command.number("epoch").unwrap_or_default());
         member.start(world.config.clone(), world.now);
         world.members.insert(node, member);
         world.check_loaded(node);
@@ -481,98 +518,4 @@ fn configure(config: &mut Config, field: &str, value: &str) {
         "reads_max" => config.reads_max = to_usize(number),
         unknown => panic!("there is no field `{unknown}`"),
     }
-}
-
-impl<'a> Command<'a> {
-    fn new(line: &'a str) -> Self {
-        let mut parts = line.split_whitespace();
-        let name = parts.next().unwrap_or_default();
-        let (mut words, mut pairs) = (Vec::new(), Vec::new());
-        for part in parts {
-            match part.split_once('=') {
-                Some(pair) => pairs.push(pair),
-                None => words.push(part),
-            }
-        }
-        Self { name, words, pairs }
-    }
-
-    /// The value of `key`.
-    pub(crate) fn value(&self, key: &str) -> Option<&'a str> {
-        let pair = self.pairs.iter().find(|(found, _)| *found == key);
-        pair.map(|(_, value)| *value)
-    }
-
-    /// The value of `key` as a number.
-    pub(crate) fn number(&self, key: &str) -> Option<u64> {
-        self.value(key).map(|value| value.parse().unwrap())
-    }
-
-    /// The value of `key`, written `index.term`.
-    pub(crate) fn log_id(&self, key: &str) -> LogId {
-        let text = self.value(key).unwrap_or("0.0");
-        let (index, term) = text.split_once('.').expect("index.term");
-        LogId::new(
-            Term::new(term.parse().unwrap()),
-            LogIndex::new(index.parse().unwrap()),
-        )
-    }
-
-    /// The word at `at`.
-    pub(crate) fn word(&self, at: usize) -> &'a str {
-        self.words.get(at).copied().unwrap_or_default()
-    }
-
-    pub(crate) fn node(&self) -> NodeId {
-        let nodes = self.nodes(0);
-        assert_eq!(nodes.len(), 1, "`{}` wants one node", self.name);
-        nodes[0]
-    }
-
-    fn nodes(&self, at: usize) -> Vec<NodeId> {
-        list(self.word(at)).into_iter().collect()
-    }
-
-    fn duration(&self) -> Duration {
-        let text = self.word(0);
-        let number = text.strip_suffix("ms").expect("a time in ms");
-        Duration::from_millis(number.parse().unwrap())
-    }
-
-    fn chooses(&self, parcel: &Parcel) -> bool {
-        let among = |key, node| match self.value(key) {
-            Some(text) => list(text).contains(&node),
-            None => true,
-        };
-        let kind = self.words.is_empty() || self.words.contains(&parcel.kind().as_str());
-        kind && among("from", parcel.from()) && among("to", parcel.to())
-    }
-}
-
-fn list(text: &str) -> BTreeSet<NodeId> {
-    let number = |text: &str| -> u64 {
-        text.parse()
-            .unwrap_or_else(|_| panic!("`{text}` is no node"))
-    };
-    text.split(',')
-        .flat_map(|part| match part.split_once("..") {
-            Some((first, last)) => number(first)..=number(last),
-            None => number(part)..=number(part),
-        })
-        .map(NodeId::new)
-        .collect()
-}
-
-/// `1:50,3:0`: node 1 has the priority 50, node 3 none.
-fn priorities(text: &str) -> Vec<(NodeId, Priority)> {
-    let one = |pair: &str| {
-        let (node, priority) = pair.split_once(':').expect("NODE:PRIORITY");
-        let node = NodeId::new(node.parse().expect("a node"));
-        (node, Priority::new(priority.parse().expect("0 to 255")))
-    };
-    text.split(',').map(one).collect()
-}
-
-fn to_usize(number: u64) -> usize {
-    usize::try_from(number).unwrap()
 }

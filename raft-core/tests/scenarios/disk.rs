@@ -5,6 +5,7 @@ use std::collections::VecDeque;
 use raft_core::consensus::{Sequence, Write};
 use raft_core::entry::Entry;
 use raft_core::id::{ChainLink, LogIndex};
+use raft_core::memory::MemoryStores;
 use raft_core::{FormerLives, HardState};
 
 use super::machine::Snapshot;
@@ -18,6 +19,8 @@ pub(crate) struct Disk {
     pub(crate) queue: VecDeque<Write>,
     /// Finished snapshots, the newest last.
     pub(crate) snapshots: Vec<Snapshot>,
+    /// Where snapshots gather that arrive in parts.
+    pub(crate) arriving: MemoryStores,
 }
 
 /// Term, vote and log.

@@ -5,7 +5,7 @@ use raft_core::id::{GroupId, Incarnation, LogIndex, NodeId, Term};
 use raft_core::message::{Body, Message, ReadId, Round};
 
 use super::cluster::Cluster;
-use super::commands::Command;
+use super::command::Command;
 use super::member::{GROUP, entry_after};
 use super::print::Parcel;
 

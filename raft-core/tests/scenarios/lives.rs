@@ -1,11 +1,12 @@
 //! Nodes that lose what their disks held, and come back under their old names.
 
-use raft_core::id::{ClusterId, NodeId, RecoveryEpoch};
-use raft_core::{FormerLives, Identity};
+use raft_core::FormerLives;
+use raft_core::id::NodeId;
 
 use super::cluster::Cluster;
-use super::commands::{Command, status};
-use super::member::{GROUP, Member};
+use super::command::Command;
+use super::commands::status;
+use super::member::Member;
 
 /// A node that has lost its disk starts under its old name, with the initial membership or, as one
 /// that joins, without.
@@ -21,14 +22,7 @@ pub(crate) fn damage(world: &mut Cluster, command: &Command<'_>) {
     let node = command.node();
     let is_readable = !command.words.contains(&"unreadable");
     let member = world.member(node);
-    let identity = Identity {
-        cluster: ClusterId::new(0),
-        group: GROUP,
-        node,
-        incarnation: member.incarnation(),
-        epoch: RecoveryEpoch::default(),
-    };
-    let identity = Some(identity).filter(|_| is_readable);
+    let identity = Some(member.identity()).filter(|_| is_readable);
     let before = member.disk.durable.former.clone();
     let former = FormerLives::new(identity, before.filter(|_| is_readable), "rot");
     begin_anew(world, node, &[], Some(former));
@@ -37,7 +31,7 @@ pub(crate) fn damage(world: &mut Cluster, command: &Command<'_>) {
 fn begin_anew(world: &mut Cluster, node: NodeId, terms: &[u64], former: Option<FormerLives>) {
     let wipes = world.members.get(&node).map_or(0, |member| member.wipes);
     let membership = world.membership.as_ref().expect("nodes come first");
-    let mut member = Member::new(node, terms, membership);
+    let mut member = Member::new(node, terms, membership, world.in_sessions);
     member.wipes = wipes + 1;
     member.disk.durable.former = former;
     member.start(world.config.clone(), world.now);

@@ -7,7 +7,11 @@
 #[cfg(test)]
 mod checks;
 #[cfg(test)]
+mod clients;
+#[cfg(test)]
 mod cluster;
+#[cfg(test)]
+mod command;
 #[cfg(test)]
 mod commands;
 #[cfg(test)]
@@ -24,6 +28,12 @@ mod planted;
 #[cfg(test)]
 mod print;
 #[cfg(test)]
+mod restoring;
+#[cfg(test)]
 mod stories;
 #[cfg(test)]
 mod story;
+#[cfg(test)]
+mod streams;
+#[cfg(test)]
+mod survivors;

@@ -301,6 +301,47 @@ stories! {
         who_cannot_lead_is_refused
         who_is_wanted_more_and_does_not_take_over_is_not_asked_again_and_again
     }
+    sessions {
+        a_command_that_was_never_applied_is_applied_once
+        a_lost_answer_is_asked_for_again
+        a_retry_after_the_session_is_gone_says_what_is_unknown
+        a_session_that_nobody_uses_expires
+        a_snapshot_carries_the_sessions
+        each_command_is_applied_once_and_answered
+        limits_are_refused_one_by_one
+        the_next_leader_knows_what_was_applied
+        the_window_bounds_what_is_under_way
+    }
+    recovery {
+        a_former_majority_is_refused
+        a_plan_that_makes_no_sense_is_refused
+        a_plan_that_was_overtaken_is_refused
+        a_survivor_goes_on_alone
+        another_survivor_follows
+        what_the_survivor_lacks_is_lost
+        who_holds_more_is_to_be_recovered_instead
+    }
+    restorations {
+        a_backup_brings_its_own_sessions
+        a_backup_of_another_group_is_restored
+        a_backup_takes_the_place_of_the_state
+        an_end_that_was_not_answered_may_count
+        another_leader_ends_a_restoration
+        commands_before_the_end_act_on_the_old_state
+        half_a_backup_never_becomes_the_state
+        no_snapshot_ends_within_a_restoration
+        who_was_away_restores_like_the_others
+    }
+    streams {
+        a_broken_stream_goes_on_where_it_was
+        a_newer_snapshot_begins_at_its_first_byte
+        a_receiver_that_restarts_goes_on_where_it_was
+        a_sender_that_restarts_goes_on_too
+        a_snapshot_arrives_in_parts
+        a_snapshot_that_is_there_already_is_not_sent
+        a_stream_that_is_stale_ends
+        another_leader_goes_on_with_the_same_snapshot
+    }
 }
 
 fn tell(chapter: &str, name: &str) {
