@@ -9,6 +9,7 @@ use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 
 use super::Node;
+use super::backup::BackupMeta;
 use super::entropy::entropy;
 use super::error::StartError;
 use super::initial_state::InitialState;
@@ -17,7 +18,6 @@ use super::recover::Who;
 use crate::config::{Config, ConfigError};
 use crate::id::{ClusterId, GroupId, NodeId, RecoveryEpoch};
 use crate::membership::Membership;
-use crate::snapshot::SnapshotMeta;
 use crate::state_machine::StateMachine;
 use crate::store::Stores;
 use crate::transport::Transport;
@@ -89,14 +89,16 @@ impl NodeBuilder {
     }
 
     /// The state with which the group begins, in place of an empty machine: what
-    /// [`Node::backup`](super::Node::backup) gave, in this cluster or another. Like the initial
-    /// membership, without which it means nothing, it counts only on empty stores, and every founding
-    /// member must be given the same; members with different ones stop when they hear each other.
+    /// [`Node::backup`](super::Node::backup) gave. Like the initial membership, without which it means
+    /// nothing, it counts only on empty stores, and every founding member must be given the same;
+    /// members with different ones stop when they hear each other. A backup of another
+    /// [cluster](NodeBuilder::cluster) is refused, unless it is
+    /// [for any](BackupMeta::for_any_cluster).
     ///
     /// Index, term and membership of the former group are forgotten; its time goes on. `data` is
     /// verified against the size and the checksum in `meta`. Whether the machine understands a
     /// state that another version of it has written is up to the machine.
-    pub fn initial_state(mut self, meta: SnapshotMeta, data: impl Read + Send + 'static) -> Self {
+    pub fn initial_state(mut self, meta: BackupMeta, data: impl Read + Send + 'static) -> Self {
         let data = Box::new(data);
         self.initial_state = Some(InitialState { meta, data });
         self
@@ -139,6 +141,9 @@ impl NodeBuilder {
                 node: self.who.node,
                 membership: membership.to_string(),
             });
+        }
+        if let Some(state) = &self.initial_state {
+            state.meta.check(self.who.cluster)?;
         }
         let (started, outcome) = oneshot::channel();
         let name = format!("raft-{}", self.who.node);

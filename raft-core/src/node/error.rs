@@ -4,6 +4,7 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::backup::ForeignBackup;
 use crate::config::ConfigError;
 use crate::consensus::{ChangeRefusal, Fault, RecoveryError, Refusal, TransferError};
 use crate::hard_state::Identity;
@@ -147,6 +148,9 @@ pub enum RestoreError {
     /// One backup at a time.
     #[error("this node restores another backup at the moment: wait until that has ended")]
     InProgress,
+    /// The backup belongs to another cluster.
+    #[error(transparent)]
+    Foreign(#[from] ForeignBackup),
     /// The backup cannot be read, or is not what its description says.
     #[error("the backup cannot be used: {0}")]
     Data(String),
@@ -329,6 +333,9 @@ pub enum StartError {
         /// The log's last entry.
         last: LogId,
     },
+    /// The initial state belongs to another cluster.
+    #[error(transparent)]
+    ForeignState(#[from] ForeignBackup),
     /// The initial state is not what it was announced to be, or cannot be read.
     #[error("the initial state cannot be used: {0}; make another backup, or begin without it")]
     InitialState(String),
@@ -380,6 +387,7 @@ impl StartError {
             | Self::NotAMember { .. }
             | Self::WrongIdentity { .. }
             | Self::MachineAhead { .. }
+            | Self::ForeignState(_)
             | Self::InitialState(_)
             | Self::StateMachine(_)
             | Self::Transport { .. }
@@ -439,6 +447,7 @@ impl RestoreError {
             Self::NotLeader { .. }
             | Self::Transferring { .. }
             | Self::InProgress
+            | Self::Foreign(_)
             | Self::Data(_)
             | Self::LeadershipLost { end: None }
             | Self::TimedOut { end: None }

@@ -9,6 +9,7 @@ use std::fmt;
 use std::io::{self, Read, Write};
 use std::sync::Arc;
 
+use super::backup::BackupMeta;
 use super::error::StartError;
 use crate::id::{ChainLink, LogId, Term};
 use crate::membership::Membership;
@@ -17,7 +18,7 @@ use crate::store::{LogStore, SnapshotStore};
 
 /// What a state machine once wrote, and what is known of it.
 pub(super) struct InitialState {
-    pub(super) meta: SnapshotMeta,
+    pub(super) meta: BackupMeta,
     pub(super) data: Box<dyn Read + Send>,
 }
 
@@ -34,11 +35,11 @@ impl InitialState {
     ) -> Result<SnapshotMeta, StartError> {
         let first = ChainLink {
             id: LogId::new(Term::ZERO.next(), ChainLink::ORIGIN.id.index.next()),
-            checksum: self.meta.checksum,
+            checksum: self.meta.snapshot.checksum,
         };
         let header = SnapshotHeader {
             last: first,
-            time: self.meta.header.time,
+            time: self.meta.snapshot.header.time,
             membership: Arc::new(membership),
             membership_at: first.id,
         };
@@ -48,9 +49,9 @@ impl InitialState {
         };
         let unreadable = |error: io::Error| StartError::InitialState(error.to_string());
         io::copy(&mut self.data, &mut sink).map_err(unreadable)?;
-        if !sink.kept.is_all_of(&self.meta) {
+        let expected = &self.meta.snapshot;
+        if !sink.kept.is_all_of(expected) {
             let Kept { size, checksum } = sink.kept;
-            let expected = &self.meta;
             return Err(StartError::InitialState(format!(
                 "{size} bytes with checksum {checksum:08x} were read of {expected} with checksum {:08x}",
                 expected.checksum
@@ -59,7 +60,7 @@ impl InitialState {
         let meta = sink.sink.finish()?;
         log.purge_prefix(first)?;
         log.sync()?;
-        tracing::info!(%meta, was = %self.meta.id(), "the group begins with a state");
+        tracing::info!(%meta, was = %self.meta, "the group begins with a state");
         Ok(meta)
     }
 }

@@ -55,6 +55,7 @@
 mod administration;
 mod applier;
 mod assembly;
+mod backup;
 mod builder;
 mod clock;
 mod completion;
@@ -82,6 +83,7 @@ mod snapshotting;
 mod status;
 mod waiting;
 
+pub use backup::{BackupMeta, ForeignBackup};
 pub use builder::NodeBuilder;
 pub use error::{
     ChangeMembershipError, Outcome, ProposeError, ReadError, RestoreError, SnapshotError,
@@ -107,7 +109,7 @@ use crate::hard_state::Identity;
 use crate::id::{LogId, LogIndex, NodeId};
 use crate::snapshot::SnapshotMeta;
 use crate::state_machine::StateMachine;
-use crate::store::{SnapshotRead, SnapshotStore, StoreError, Stores};
+use crate::store::{SnapshotStore, Stores};
 use crate::transport::Transport;
 
 /// A handle to a running node. Clone it freely: the node runs until [`Node::shutdown`], or until
@@ -221,29 +223,6 @@ impl Node {
         self.ask(Request::Snapshot(reply), answer)
             .await
             .unwrap_or_else(|reason| Err(SnapshotError::Stopped(reason)))
-    }
-
-    /// Takes a snapshot as [`Node::snapshot`], and opens it: its bytes are what the state machine
-    /// wrote, verified on the way. Keep them together with their description: they can begin another
-    /// group ([`NodeBuilder::initial_state`]), or replace the state of a running one
-    /// ([`Node::restore`]). A [`Node::read_barrier`] before it makes sure that
-    /// it contains every write that was answered so far.
-    ///
-    /// Opening may block for a moment.
-    ///
-    /// # Errors
-    /// As [`Node::snapshot`]; [`SnapshotError::Failed`] also if it cannot be opened.
-    pub async fn backup(&self) -> Result<(SnapshotMeta, Box<dyn SnapshotRead>), SnapshotError> {
-        let taken = self.snapshot().await?;
-        let failed = |error: StoreError| SnapshotError::Failed(error.to_string());
-        let snapshots = &self.shared.snapshots;
-        if let Ok(opened) = snapshots.open(taken.id()) {
-            return Ok(opened);
-        }
-        // Newer ones may have taken its place meanwhile, and contain as much.
-        let newest = snapshots.list().map_err(failed)?;
-        let newest = newest.first().map_or(taken.id(), SnapshotMeta::id);
-        snapshots.open(newest).map_err(failed)
     }
 
     /// Makes the group what `change` says, and returns the entry of the membership that it ends

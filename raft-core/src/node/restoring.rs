@@ -17,6 +17,7 @@ use bytes::Bytes;
 use tokio::sync::oneshot;
 
 use super::applier::panic_message;
+use super::backup::BackupMeta;
 use super::error::{Outcome, ProposeError, RestoreError, StopReason};
 use super::event_loop::EventLoop;
 use super::request::Request;
@@ -39,7 +40,8 @@ pub struct Restored {
 
 impl Node {
     /// Replaces the state of the state machine, on every member, by what [`Node::backup`] gave: of
-    /// this group or of another one, but of the same kind of machine. Only a leader does this.
+    /// this group or of another one of the cluster, but of the same kind of machine. A backup of another
+    /// cluster is refused, unless it is [for any](BackupMeta::for_any_cluster). Only a leader restores.
     ///
     /// **The machine must be able to read it.** That the bytes are intact is verified; whether the machine
     /// understands them shows when it is given them, and then every member stops, for good. Try a
@@ -62,7 +64,7 @@ impl Node {
     /// become the state all the same.
     pub async fn restore(
         &self,
-        meta: SnapshotMeta,
+        meta: BackupMeta,
         data: impl Read + Send + 'static,
     ) -> Result<Restored, RestoreError> {
         self.restore_until(meta, Box::new(data), None).await
@@ -75,7 +77,7 @@ impl Node {
     /// As [`Node::restore`], and [`RestoreError::TimedOut`].
     pub async fn restore_within(
         &self,
-        meta: SnapshotMeta,
+        meta: BackupMeta,
         data: impl Read + Send + 'static,
         deadline: Duration,
     ) -> Result<Restored, RestoreError> {
@@ -86,15 +88,16 @@ impl Node {
 
     async fn restore_until(
         &self,
-        meta: SnapshotMeta,
+        meta: BackupMeta,
         data: Box<dyn Read + Send>,
         deadline: Option<Timestamp>,
     ) -> Result<Restored, RestoreError> {
+        meta.check(self.identity().cluster)?;
         let turn = Turn::take(&self.shared)?;
         let (reply, answer) = oneshot::channel();
         let mut restorer = Restorer {
             node: self.clone(),
-            meta,
+            meta: meta.snapshot,
             data,
             deadline,
         };

@@ -3,26 +3,26 @@
 use std::io::{Cursor, Read};
 
 use raft_core::change::MembershipChange;
+use raft_core::id::ClusterId;
 use raft_core::memory::MemoryStores;
-use raft_core::node::{NodeBuilder, StartError};
-use raft_core::snapshot::SnapshotMeta;
+use raft_core::node::{BackupMeta, NodeBuilder, Outcome, RestoreError, StartError};
 
 use crate::support::{Book, Cluster, Member, members, soon};
 
 /// What a group of three holds after `lines` lines.
-async fn backup_of(lines: usize) -> (SnapshotMeta, Vec<u8>) {
+async fn backup_of(lines: usize) -> (BackupMeta, Vec<u8>) {
     let cluster = Cluster::start(3).await;
     let leader = cluster.leader().await;
     cluster.write(leader, 0..lines).await;
     let (meta, mut data) = soon(cluster.node(leader).backup()).await.unwrap();
     let mut bytes = Vec::new();
     data.read_to_end(&mut bytes).unwrap();
-    assert_eq!(bytes.len() as u64, meta.size);
+    assert_eq!(bytes.len() as u64, meta.snapshot.size);
     (meta, bytes)
 }
 
 /// A group of three that begins with a backup.
-async fn begun_with(meta: &SnapshotMeta, bytes: &[u8]) -> Cluster {
+async fn begun_with(meta: &BackupMeta, bytes: &[u8]) -> Cluster {
     let mut cluster = Cluster::start(0).await;
     for id in 1..=3 {
         cluster.disks.insert(id, MemoryStores::new());
@@ -36,7 +36,7 @@ async fn begun_with(meta: &SnapshotMeta, bytes: &[u8]) -> Cluster {
     cluster
 }
 
-fn with_state(builder: NodeBuilder, meta: &SnapshotMeta, bytes: &[u8]) -> NodeBuilder {
+fn with_state(builder: NodeBuilder, meta: &BackupMeta, bytes: &[u8]) -> NodeBuilder {
     builder.initial_state(meta.clone(), Cursor::new(bytes.to_vec()))
 }
 
@@ -128,4 +128,86 @@ async fn founding_members_with_different_states_do_not_go_on_together() {
     })
     .await;
     assert!(reason.to_string().contains("protect its data"), "{reason}");
+}
+
+/// As if production and a test cluster had been mixed up.
+#[tokio::test(start_paused = true)]
+async fn another_cluster_begins_with_a_backup_only_if_that_is_meant() {
+    let (meta, bytes) = backup_of(5).await;
+    let (production, test) = (meta.cluster.unwrap(), ClusterId::from_name("test"));
+    let mut cluster = Cluster::start(0).await;
+    cluster.disks.insert(1, MemoryStores::new());
+    let start = |meta: &BackupMeta, book: &Book| {
+        let builder = cluster.builder(1, book.clone()).cluster(test);
+        let builder = builder.initial_membership(members(1));
+        with_state(builder, meta, &bytes).start()
+    };
+    let error = start(&meta, &Book::new()).await.unwrap_err();
+    assert!(matches!(error, StartError::ForeignState(_)), "{error}");
+    assert!(!error.is_damage());
+    let said = error.to_string();
+    for part in [
+        &production.to_string(),
+        &test.to_string(),
+        "for_any_cluster",
+    ] {
+        assert!(said.contains(part), "{said}");
+    }
+    // Nothing is in the stores.
+    let book = Book::new();
+    let node = start(&meta.for_any_cluster(), &book).await.unwrap();
+    let mut standing = node.watch();
+    soon(standing.wait_for(|now| now.leader.is_some()))
+        .await
+        .unwrap();
+    assert_eq!(book.lines(), lines(5));
+    let (taken, _) = soon(node.backup()).await.unwrap();
+    assert_eq!(taken.cluster, Some(test), "from now on it is its own");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_running_group_takes_a_backup_of_another_cluster_only_if_that_is_meant() {
+    let (mut meta, bytes) = backup_of(5).await;
+    let here = meta.cluster.replace(ClusterId::from_name("elsewhere"));
+    let cluster = Cluster::start(3).await;
+    let leader = cluster.leader().await;
+    cluster.write(leader, 0..7).await;
+    let data = || Cursor::new(bytes.clone());
+    let error = soon(cluster.node(leader).restore(meta.clone(), data())).await;
+    let error = error.unwrap_err();
+    let RestoreError::Foreign(foreign) = &error else {
+        panic!("{error}");
+    };
+    assert_eq!(
+        (Some(foreign.backup), Some(foreign.here)),
+        (meta.cluster, here)
+    );
+    assert_eq!(error.outcome(), Outcome::NeverApplied);
+    assert_eq!(cluster.book(leader).lines(), lines(7));
+    soon(cluster.node(leader).restore(meta.for_any_cluster(), data()))
+        .await
+        .unwrap();
+    for id in 1..=3 {
+        cluster.book(id).holds(&lines(5)).await;
+    }
+}
+
+/// It is kept outside, by whatever its user likes, and may outlive this build.
+#[tokio::test(start_paused = true)]
+async fn the_description_of_a_backup_keeps_its_fields_in_a_file() {
+    let (meta, _) = backup_of(5).await;
+    let mut kept = serde_json::to_value(&meta).unwrap();
+    let read: BackupMeta = serde_json::from_str(&kept.to_string()).unwrap();
+    assert_eq!(read, meta);
+    let fields: Vec<String> = kept.as_object().unwrap().keys().cloned().collect();
+    assert_eq!(fields, ["cluster", "snapshot"]);
+    let cluster = meta.cluster.unwrap().to_string();
+    assert_eq!(kept["cluster"].as_str(), Some(&*cluster));
+    let mut for_any = kept.clone();
+    for_any["cluster"].take();
+    let read: BackupMeta = serde_json::from_value(for_any).unwrap();
+    assert_eq!(read, meta.for_any_cluster());
+    // One that never named a cluster is not taken for one that any cluster may have.
+    let alone = kept["snapshot"].take();
+    assert!(serde_json::from_value::<BackupMeta>(alone).is_err());
 }

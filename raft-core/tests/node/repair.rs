@@ -148,7 +148,7 @@ async fn what_kept_a_snapshot_when_it_began_anew_stays_in_its_epoch() {
         begin_anew(&mut cluster, 3);
         let stores = cluster.disks[&3].open();
         if keeps {
-            let mut sink = stores.snapshots.create(&meta.header).unwrap();
+            let mut sink = stores.snapshots.create(&meta.snapshot.header).unwrap();
             std::io::copy(&mut bytes, &mut sink).unwrap();
             sink.finish().unwrap();
         }

@@ -7,7 +7,9 @@ use std::time::Duration;
 use raft_core::config::Config;
 use raft_core::consensus::To;
 use raft_core::id::LogIndex;
-use raft_core::node::{Node, NodeEvent, Outcome, ReadMode, RestoreError, Restored, SnapshotError};
+use raft_core::node::{
+    BackupMeta, Node, NodeEvent, Outcome, ReadMode, RestoreError, Restored, SnapshotError,
+};
 use raft_core::snapshot::SnapshotMeta;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
@@ -30,7 +32,7 @@ fn lines(numbers: std::ops::Range<usize>) -> Vec<String> {
     numbers.map(|line| format!("line {line}")).collect()
 }
 
-async fn backup_of(node: &Node) -> (SnapshotMeta, Vec<u8>) {
+async fn backup_of(node: &Node) -> (BackupMeta, Vec<u8>) {
     let (meta, mut data) = soon(node.backup()).await.unwrap();
     let mut bytes = Vec::new();
     data.read_to_end(&mut bytes).unwrap();
@@ -38,7 +40,7 @@ async fn backup_of(node: &Node) -> (SnapshotMeta, Vec<u8>) {
 }
 
 /// What any group holds after these lines.
-async fn backup_with(numbers: std::ops::Range<usize>) -> (SnapshotMeta, Vec<u8>) {
+async fn backup_with(numbers: std::ops::Range<usize>) -> (BackupMeta, Vec<u8>) {
     let cluster = Cluster::start(1).await;
     cluster.leader().await;
     cluster.write(1, numbers).await;
@@ -78,7 +80,7 @@ impl Read for Halting {
 
 impl Halted {
     /// Begins to restore, and returns when the first `pieces` pieces are in the log.
-    async fn begin(node: &Node, meta: &SnapshotMeta, bytes: &[u8], pieces: usize) -> Self {
+    async fn begin(node: &Node, meta: &BackupMeta, bytes: &[u8], pieces: usize) -> Self {
         let (reached, mut is_reached) = mpsc::unbounded_channel();
         let (go_on, may_go_on) = threads::channel();
         let data = Halting {
@@ -105,7 +107,7 @@ async fn everybody_holds(cluster: &Cluster, expected: &[String]) {
     }
 }
 
-async fn restore(node: &Node, meta: &SnapshotMeta, bytes: &[u8]) -> Result<Restored, RestoreError> {
+async fn restore(node: &Node, meta: &BackupMeta, bytes: &[u8]) -> Result<Restored, RestoreError> {
     soon(node.restore(meta.clone(), Cursor::new(bytes.to_vec()))).await
 }
 
@@ -186,13 +188,10 @@ async fn a_leader_lost_in_the_middle_leaves_the_old_state_and_says_so() {
 
 #[tokio::test(start_paused = true)]
 async fn an_end_that_was_appended_and_not_committed_leaves_the_outcome_unknown() {
-    let (meta, mut bytes) = backup_with(100..120).await;
+    let (mut meta, mut bytes) = backup_with(100..120).await;
     bytes.truncate(3 * PIECE);
-    let meta = SnapshotMeta {
-        size: bytes.len() as u64,
-        checksum: crc32c::crc32c(&bytes),
-        ..meta
-    };
+    meta.snapshot.size = bytes.len() as u64;
+    meta.snapshot.checksum = crc32c::crc32c(&bytes);
     let cluster = Cluster::start_with(3, in_pieces(), Book::new).await;
     let leader = cluster.leader().await;
     let halted = Halted::begin(cluster.node(leader), &meta, &bytes, 3).await;
@@ -467,7 +466,10 @@ async fn a_snapshot_in_the_middle_is_refused_to_callers_and_delayed_for_the_core
             let taken = snapshot_of(&member.node).await;
             assert!(taken.id().index >= begun.applied, "{taken}");
             if let Ok(restored) = &ended {
-                assert_eq!((taken.id(), taken.checksum), (restored.id, meta.checksum));
+                assert_eq!(
+                    (taken.id(), taken.checksum),
+                    (restored.id, meta.snapshot.checksum)
+                );
             }
         }
     }
@@ -510,9 +512,9 @@ async fn the_time_of_the_group_goes_on_from_the_time_of_the_backup() {
     let cluster = Cluster::start(3).await;
     let leader = cluster.leader().await;
     let hour = Duration::from_secs(3_600);
-    let later = meta.header.time.plus(hour);
+    let later = meta.snapshot.header.time.plus(hour);
     let mut of_the_future = meta.clone();
-    of_the_future.header.time = later;
+    of_the_future.snapshot.header.time = later;
     let node = cluster.node(leader);
     restore(node, &of_the_future, &bytes).await.unwrap();
     let mut last = time_of(node).await;
