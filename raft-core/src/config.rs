@@ -54,6 +54,11 @@ pub struct Config {
     /// A snapshot is also taken when entries of this many bytes were applied since. Default
     /// 256 MiB.
     pub snapshot_bytes: u64,
+    /// A snapshot is also taken this long after the first entry was applied that is in none, by the
+    /// node's own clock: so a quiet group has one, too, and a restart applies no old entries again. An
+    /// idle group takes none. Default off: the two limits above bound the log and the restart, and the
+    /// members of a group, which apply at the same time, would all write at the same time.
+    pub snapshot_interval: Option<Duration>,
     /// Entries kept in the log behind a snapshot, for followers that lag a little. Default 10,000.
     pub trailing_entries: u64,
     /// Snapshots kept. Default 2: the newest, and the one before in case it cannot be read.
@@ -84,6 +89,7 @@ impl Default for Config {
             reads_max: 65_536,
             snapshot_entries: 100_000,
             snapshot_bytes: 256 << 20,
+            snapshot_interval: None,
             trailing_entries: 10_000,
             snapshots_retained: 2,
         }
@@ -120,6 +126,15 @@ impl Config {
             return fail(
                 "clock_drift_max_percent must be at most 40: no lease would be left".into(),
             );
+        }
+        if self
+            .snapshot_interval
+            .is_some_and(|interval| interval < self.election_timeout)
+        {
+            return fail(format!(
+                "snapshot_interval must be at least election_timeout ({:?}), or off",
+                self.election_timeout
+            ));
         }
         if self.entry_bytes_max > ENTRY_BYTES_LIMIT {
             return fail(format!(
@@ -167,6 +182,18 @@ mod tests {
     #[test]
     fn the_defaults_are_valid() {
         assert_eq!(Config::default().validate(), Ok(()));
+    }
+
+    #[test]
+    fn an_interval_without_a_pause_between_snapshots_is_refused() {
+        let mut config = Config {
+            snapshot_interval: Some(Duration::ZERO),
+            ..Config::default()
+        };
+        let error = config.validate().unwrap_err();
+        assert!(error.0.contains("snapshot_interval"), "{error}");
+        config.snapshot_interval = Some(config.election_timeout);
+        assert_eq!(config.validate(), Ok(()));
     }
 
     #[test]

@@ -101,6 +101,8 @@ pub struct TimingConfig {
     pub election_timeout: Option<Period>,
     /// A leader whose disk stands still for this long gives up its leadership.
     pub disk_stall_timeout: Option<Period>,
+    /// A snapshot is taken when something was applied this long ago and is in none.
+    pub snapshot_interval: Option<Period>,
     /// Whether reads may trust the clocks of the nodes (`kv get --read lease`).
     pub lease_reads: Option<bool>,
 }
@@ -170,6 +172,7 @@ impl ServerConfig {
             &mut raft.disk_stall_timeout,
             timing.disk_stall_timeout.map(|p| p.0),
         );
+        raft.snapshot_interval = timing.snapshot_interval.map(|p| p.0);
         replace(&mut raft.lease_reads, timing.lease_reads);
         replace(&mut raft.entry_bytes_max, limits.entry_bytes_max.map(bytes));
         replace(&mut raft.snapshot_entries, limits.snapshot_entries);

@@ -46,6 +46,7 @@ impl Display for TimingConfig {
             ("heartbeat_interval", quoted(self.heartbeat_interval)),
             ("election_timeout", quoted(self.election_timeout)),
             ("disk_stall_timeout", quoted(self.disk_stall_timeout)),
+            ("snapshot_interval", quoted(self.snapshot_interval)),
             ("lease_reads", self.lease_reads.map(|on| on.to_string())),
         ];
         table(f, "timing", settings)

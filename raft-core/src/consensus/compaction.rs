@@ -3,6 +3,7 @@
 use super::effect::{Effect, Effects};
 use super::mutant::{Mutant, mutant};
 use super::shared::Shared;
+use super::timer::Timer;
 use crate::id::{LogId, LogIndex};
 use crate::snapshot::SnapshotMeta;
 use crate::time::Timestamp;
@@ -19,24 +20,62 @@ pub(super) struct Compaction {
     pub(super) abstains_until: Timestamp,
 }
 
+impl Compaction {
+    /// Of a node that starts with this snapshot.
+    pub(super) fn after(snapshot: Option<LogId>) -> Self {
+        Self {
+            snapshot,
+            ..Self::default()
+        }
+    }
+}
+
 impl Shared {
     /// Asks for a snapshot when enough was applied since the last one, in entries or in bytes.
     pub(super) fn consider_snapshot(&mut self, out: &mut Effects) {
-        let last = self
-            .compaction
-            .snapshot
-            .map_or(LogIndex::ZERO, |last| last.index)
-            .max(self.compaction.failed_at);
+        let last = self.snapshot_end().max(self.compaction.failed_at);
         let entries = self.apply.applied().distance_from(last);
         let is_due = entries >= self.config.snapshot_entries
             || (entries > 0 && self.apply.bytes_since_snapshot >= self.config.snapshot_bytes);
-        if is_due && !self.compaction.is_taking && !self.apply.is_restoring() {
-            self.compaction.is_taking = true;
-            if mutant(Mutant::PurgedBeforeSnapshot) {
-                self.purge(self.apply.applied());
-            }
-            out.push(Effect::TakeSnapshot);
+        if is_due {
+            self.ask_for_snapshot(out);
         }
+        self.await_snapshot();
+    }
+
+    /// The oldest entry that is in no snapshot was applied long ago.
+    pub(super) fn on_snapshot_due(&mut self, out: &mut Effects) {
+        if self.apply.applied() > self.snapshot_end() {
+            self.ask_for_snapshot(out);
+        }
+    }
+
+    /// Unless one is on its way: the time is then counted anew from its end.
+    fn ask_for_snapshot(&mut self, out: &mut Effects) {
+        if self.compaction.is_taking || self.apply.is_restoring() {
+            return;
+        }
+        self.compaction.is_taking = true;
+        if mutant(Mutant::PurgedBeforeSnapshot) {
+            self.purge(self.apply.applied());
+        }
+        out.push(Effect::TakeSnapshot);
+    }
+
+    /// Counts the time from when something was applied that is in no snapshot.
+    pub(super) fn await_snapshot(&mut self) {
+        let Some(interval) = self.config.snapshot_interval else {
+            return;
+        };
+        let is_wanted = self.apply.applied() > self.snapshot_end() && !self.compaction.is_taking;
+        if is_wanted && self.timers.deadline(Timer::Snapshot).is_none() {
+            self.timers.set(Timer::Snapshot, self.now + interval);
+        }
+    }
+
+    fn snapshot_end(&self) -> LogIndex {
+        let newest = self.compaction.snapshot;
+        newest.map_or(LogIndex::ZERO, |last| last.index)
     }
 
     /// A snapshot is durable: purge what it replaces, but for a tail that spares followers that
@@ -44,6 +83,12 @@ impl Shared {
     /// (RULES 99).
     pub(super) fn on_snapshot_taken(&mut self, meta: &SnapshotMeta, needed_after: LogIndex) {
         self.compaction.is_taking = false;
+        self.keep_snapshot(meta, needed_after);
+        self.timers.stop(Timer::Snapshot);
+        self.await_snapshot();
+    }
+
+    fn keep_snapshot(&mut self, meta: &SnapshotMeta, needed_after: LogIndex) {
         let newest = self.compaction.snapshot;
         if newest.is_none_or(|newest| newest.index <= meta.id().index) {
             // One that was unreadable is replaced.
@@ -72,10 +117,12 @@ impl Shared {
         }
     }
 
-    /// It will be tried again after as many entries as a snapshot usually takes.
+    /// It will be tried again after as many entries, or as much time, as a snapshot usually takes.
     pub(super) fn on_snapshot_not_taken(&mut self) {
         self.compaction.is_taking = false;
         self.compaction.failed_at = self.apply.applied();
         self.apply.bytes_since_snapshot = 0;
+        self.timers.stop(Timer::Snapshot);
+        self.await_snapshot();
     }
 }

@@ -8,6 +8,7 @@ use super::effect::{Effects, Fault, Nonsense};
 use super::role::{Follower, Role};
 use super::shared::Shared;
 use super::step::is_term_too_far;
+use super::timer::Timer;
 use crate::entry::Entry;
 use crate::id::{ChainLink, LogId, LogIndex, NodeId, Term};
 use crate::message::{Body, Round};
@@ -209,6 +210,7 @@ impl Shared {
         self.committed = header.last.id.index;
         self.compaction.snapshot = Some(meta.id());
         self.apply.bytes_since_snapshot = 0;
+        self.timers.stop(Timer::Snapshot);
         self.restore(meta, out);
     }
 }

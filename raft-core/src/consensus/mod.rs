@@ -144,10 +144,7 @@ impl Raft {
             timers,
             committed,
             apply: ApplyQueue::new(applied),
-            compaction: Compaction {
-                snapshot,
-                ..Compaction::default()
-            },
+            compaction: Compaction::after(snapshot),
             reads: Reads::new(first_request),
             forwards: Forwards::new(first_request),
             now,
@@ -158,6 +155,7 @@ impl Raft {
             halted: false,
         };
         shared.restart_election_timer();
+        shared.await_snapshot();
         // What an earlier life has promised is forgotten: keep silent until it has run out.
         if !mutant(Mutant::PromiseForgotten) {
             shared.promise(None);

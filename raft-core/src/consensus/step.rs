@@ -175,6 +175,9 @@ impl Raft {
         if self.shared.timers.take_due(Timer::Forwards, now).is_some() {
             self.shared.expire_forwards(out);
         }
+        if self.shared.timers.take_due(Timer::Snapshot, now).is_some() {
+            self.shared.on_snapshot_due(out);
+        }
     }
 
     /// The gate: addressee, plausible term, then the rule of terms, then the role's part.

@@ -21,9 +21,11 @@ pub(super) enum Timer {
     Reads,
     /// Proposals that were forwarded to the leader are given up.
     Forwards,
+    /// What was applied is to be in a snapshot.
+    Snapshot,
 }
 
-const COUNT: usize = Timer::Forwards as usize + 1;
+const COUNT: usize = Timer::Snapshot as usize + 1;
 
 /// A deadline for each timer that runs, and the chance that elections need.
 #[derive(Clone, Debug)]

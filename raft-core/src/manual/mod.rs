@@ -5,6 +5,7 @@
 //! | [`glossary`] | the words, each with one meaning |
 //! | [`thesis_map`] | from a section of the thesis to the code and to the story that shows it |
 //! | [`divergences`] | where we leave the thesis, and why |
+//! | [`names_elsewhere`] | what hashicorp/raft calls it |
 //! | [`rules`] | rules learnt from other systems, and the test that holds each |
 //! | [`model`] | what the model check searches, and what it does not |
 //! | [`snapshots`] | taking, sending and keeping snapshots; backups, and how to restore them |
@@ -23,6 +24,9 @@ pub mod glossary {}
 
 #[doc = include_str!("model.md")]
 pub mod model {}
+
+#[doc = include_str!("names_elsewhere.md")]
+pub mod names_elsewhere {}
 
 #[doc = include_str!("planted_faults.md")]
 pub mod planted_faults {}

@@ -78,16 +78,16 @@ pub(super) fn recover(
     machine: Box<dyn StateMachine>,
     initial_state: Option<InitialState>,
 ) -> Result<Recovered, StartError> {
+    Relocation::check(stores.stable.as_ref())?;
+    let contents = stores.contents()?;
     let Stores {
         mut log,
         mut stable,
         snapshots,
     } = stores;
-    Relocation::check(stable.as_ref())?;
     let mut list = snapshots.list()?;
     let damaged = snapshots.damaged()?.into_iter().next();
     let hard_state = HardState::load(stable.as_ref())?;
-    let contents = contents(log.as_ref(), hard_state, &list, damaged.as_ref())?;
     let former = FormerLives::load(stable.as_ref())?;
     let identity = claim(who, stable.as_mut(), contents.as_deref(), former.as_ref())?;
     if contents.is_none() && former.is_none() {
@@ -153,26 +153,6 @@ fn begin_with(
         }
         Some(_) | None => applier.tell_membership().map_err(StartError::StateMachine),
     }
-}
-
-/// What the stores hold besides an identity; `None` if nothing.
-fn contents(
-    log: &dyn LogStore,
-    hard_state: Option<HardState>,
-    snapshots: &[SnapshotMeta],
-    damaged: Option<&StoreError>,
-) -> Result<Option<String>, StartError> {
-    let bounds = log.bounds()?;
-    Ok(if let Some(newest) = snapshots.first() {
-        Some(newest.to_string())
-    } else if bounds.last != ChainLink::ORIGIN {
-        Some(format!("a log through entry {}", bounds.last.id))
-    } else if let Some(hard_state) = hard_state {
-        Some(hard_state.to_string())
-    } else {
-        // Never taken for empty stores: what is damaged was there.
-        damaged.map(ToString::to_string)
-    })
 }
 
 /// Checks whose stores these are, and claims empty ones.

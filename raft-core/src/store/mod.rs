@@ -2,6 +2,7 @@
 
 mod begin_anew;
 mod commits;
+mod contents;
 mod directory;
 mod error;
 mod file_snapshot;

@@ -2,6 +2,7 @@
 
 use std::io::Write;
 use std::sync::Arc;
+use std::time::Duration;
 
 use raft_core::config::Config;
 use raft_core::id::{ChainLink, LogId, LogIndex, Term};
@@ -221,4 +222,24 @@ async fn a_snapshot_that_cannot_be_written_does_not_stop_the_node() {
     assert!(matches!(error, SnapshotError::Failed(_)), "{error}");
     node.propose("on").await.unwrap();
     assert_eq!(book.lines().len(), 16);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_group_that_is_seldom_written_takes_its_snapshots_by_time() {
+    let minute = Duration::from_secs(60);
+    let mut config = Config::default();
+    config.snapshot_interval = Some(minute);
+    let cluster = Cluster::start_with(1, config, Book::new).await;
+    cluster.leader().await;
+    let mut events = cluster.node(1).events();
+    for lines in [0..3, 3..4] {
+        cluster.write(1, lines).await;
+        let last = cluster.node(1).status().await.unwrap().raft.applied;
+        tokio::time::advance(minute).await;
+        let taken = event(&mut events, |event| match event {
+            NodeEvent::SnapshotTaken(meta) => Some(meta.id().index),
+            _ => None,
+        });
+        assert_eq!(taken.await, last);
+    }
 }

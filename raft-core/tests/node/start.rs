@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use raft_core::Identity;
 use raft_core::config::Config;
 use raft_core::entry::{Entry, Sealed};
 use raft_core::id::{ChainLink, ClusterId, LogId, LogIndex, Term};
@@ -12,8 +11,10 @@ use raft_core::message::Message;
 use raft_core::node::{Node, StartError};
 use raft_core::snapshot::SnapshotMeta;
 use raft_core::state_machine::{Committed, SnapshotView, StateMachine, StateMachineError};
+use raft_core::store::StableRecord;
 use raft_core::time::ClusterTime;
 use raft_core::transport::{Inbox, OutboundSnapshot, Transport};
+use raft_core::{HardState, Identity};
 use tokio::runtime::Handle;
 
 use crate::support::{Book, Cluster, members, soon};
@@ -239,4 +240,34 @@ async fn entries_that_the_transport_cannot_carry_are_refused_at_the_start() {
         assert!(error.to_string().contains("frame_max"), "{error}");
     }
     start((1 << 20) - 1_000, 1_000).await.unwrap();
+}
+
+/// What a program asks before it decides to found a group or to join one.
+#[tokio::test(start_paused = true)]
+async fn stores_have_a_state_once_a_node_was_founded_or_has_joined() {
+    let mut cluster = Cluster::start(0).await;
+    for id in 1..=2 {
+        cluster.disks.insert(id, MemoryStores::new());
+        assert!(!cluster.disks[&id].open().has_state().unwrap());
+    }
+    let founds = cluster
+        .builder(1, Book::new())
+        .initial_membership(members(1));
+    let waits = cluster.builder_that_joins(2, Book::new());
+    for node in [founds.start().await.unwrap(), waits.start().await.unwrap()] {
+        soon(node.shutdown()).await.unwrap();
+    }
+    assert!(cluster.disks[&1].open().has_state().unwrap());
+    // It is known whose they are, and an initial membership would still count.
+    let stores = cluster.disks[&2].open();
+    assert!(Identity::load(stores.stable.as_ref()).unwrap().is_some());
+    assert!(!stores.has_state().unwrap());
+    // A term alone is a state: the node may have voted.
+    let mut stores = MemoryStores::new().open();
+    let voted = HardState {
+        term: Term::new(1),
+        vote: None,
+    };
+    voted.save(stores.stable.as_mut()).unwrap();
+    assert!(stores.has_state().unwrap());
 }

@@ -507,6 +507,7 @@ fn configure(config: &mut Config, field: &str, value: &str) {
         "snapshot_entries" => config.snapshot_entries = number,
         "lease_reads" => config.lease_reads = number != 0,
         "snapshot_bytes" => config.snapshot_bytes = number,
+        "snapshot_interval" => config.snapshot_interval = Some(Duration::from_millis(number)),
         "trailing_entries" => config.trailing_entries = number,
         "in_flight_messages_max" => config.in_flight_messages_max = to_usize(number),
         "in_flight_bytes_max" => config.in_flight_bytes_max = to_usize(number),

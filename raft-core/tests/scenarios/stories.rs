@@ -159,6 +159,7 @@ stories! {
         one_snapshot_is_taken_at_a_time
         power_is_lost_while_a_snapshot_is_installed
         the_term_before_the_first_entry_is_known
+        time_asks_for_a_snapshot_too
         what_an_earlier_leadership_sent_is_no_news
         what_follows_a_snapshot_is_kept_for_its_receiver
         what_was_read_before_a_snapshot_is_not_applied_after_it
