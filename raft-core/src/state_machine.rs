@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::io::{Read, Write};
+use std::sync::Arc;
 
 use bytes::Bytes;
 
@@ -50,6 +51,16 @@ pub trait StateMachine: Send + 'static {
         from: &mut dyn Read,
     ) -> Result<(), StateMachineError>;
 
+    /// How to find out whether a machine of this kind could [restore](StateMachine::restore) some bytes.
+    /// Whoever restores a backup in a running group has it checked before the log holds all of it; one
+    /// that fails is given up, and the group goes on. By default nothing is checked, and a backup that
+    /// the machine cannot restore stops every member.
+    ///
+    /// Called once, when the node starts.
+    fn restore_check(&self) -> Option<RestoreCheck> {
+        None
+    }
+
     /// The last command whose effect is durable in a machine that keeps its state on disk; `None`
     /// for one that starts empty. Commands after it are applied again after a restart.
     fn last_applied(&self) -> Option<LogId> {
@@ -86,6 +97,14 @@ pub struct SnapshotView {
 
 type WriteOnce = Box<dyn FnOnce(&mut dyn Write) -> Result<(), StateMachineError> + Send>;
 
+/// Finds out whether a machine could restore some bytes, apart from any machine that is at work.
+#[derive(Clone)]
+pub struct RestoreCheck {
+    check: Arc<Check>,
+}
+
+type Check = dyn Fn(&SnapshotMeta, &mut dyn Read) -> Result<(), StateMachineError> + Send + Sync;
+
 /// Why a state machine cannot go on.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
@@ -114,6 +133,35 @@ impl SnapshotView {
     /// [`StateMachineError`] of the machine or of `out`.
     pub fn write(self, out: &mut dyn Write) -> Result<(), StateMachineError> {
         (self.write)(out)
+    }
+}
+
+impl RestoreCheck {
+    /// A check by `check`, which is given what [`StateMachine::restore`] would be given, but for a
+    /// description that is still of the entry where the backup was taken. It may restore a machine that
+    /// is then dropped, or only look at the beginning. It runs on a thread of its own.
+    pub fn new<F>(check: F) -> Self
+    where
+        F: Fn(&SnapshotMeta, &mut dyn Read) -> Result<(), StateMachineError>,
+        F: Send + Sync + 'static,
+    {
+        Self {
+            check: Arc::new(check),
+        }
+    }
+
+    /// Checks the bytes that `from` gives. It need not read them all.
+    ///
+    /// # Errors
+    /// [`StateMachineError`] if a machine would fail to restore them.
+    pub fn check(&self, meta: &SnapshotMeta, from: &mut dyn Read) -> Result<(), StateMachineError> {
+        (self.check)(meta, from)
+    }
+}
+
+impl fmt::Debug for RestoreCheck {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RestoreCheck").finish_non_exhaustive()
     }
 }
 

@@ -22,7 +22,9 @@ use crate::id::LogId;
 use crate::membership::Membership;
 use crate::node::{Node, Outcome, ProposeError, ProposeOptions};
 use crate::snapshot::SnapshotMeta;
-use crate::state_machine::{Committed, SnapshotView, StateMachine, StateMachineError};
+use crate::state_machine::{
+    Committed, RestoreCheck, SnapshotView, StateMachine, StateMachineError,
+};
 use crate::time::ClusterTime;
 
 /// A deterministic machine with commands and responses of its own types. See [`StateMachine`] for
@@ -57,6 +59,11 @@ pub trait Machine: Send + 'static {
     /// See [`StateMachine::membership_changed`].
     fn membership_changed(&mut self, at: LogId, membership: &Membership) {
         let _ = (at, membership);
+    }
+
+    /// See [`StateMachine::restore_check`].
+    fn restore_check(&self) -> Option<RestoreCheck> {
+        None
     }
 
     /// See [`StateMachine::may_block`].
@@ -121,6 +128,10 @@ impl<M: Machine> StateMachine for Typed<M> {
 
     fn restore(&mut self, _: &SnapshotMeta, from: &mut dyn Read) -> Result<(), StateMachineError> {
         self.0.restore(from)
+    }
+
+    fn restore_check(&self) -> Option<RestoreCheck> {
+        self.0.restore_check()
     }
 
     fn last_applied(&self) -> Option<LogId> {

@@ -17,7 +17,9 @@ use crate::entry::{Entry, Payload};
 use crate::id::{ChainLink, LogId};
 use crate::membership::Membership;
 use crate::snapshot::{SnapshotHeader, SnapshotMeta};
-use crate::state_machine::{Committed, SnapshotView, StateMachine, StateMachineError};
+use crate::state_machine::{
+    Committed, RestoreCheck, SnapshotView, StateMachine, StateMachineError,
+};
 use crate::store::{LogReader, SnapshotStore};
 use crate::time::ClusterTime;
 
@@ -146,6 +148,11 @@ impl Applier {
     /// Whether the machine must be called on a thread of its own.
     pub(super) fn may_block(&self) -> bool {
         self.machine.may_block()
+    }
+
+    /// How the machine has a backup checked.
+    pub(super) fn restore_check(&mut self) -> Result<Option<RestoreCheck>, StopReason> {
+        self.call(|machine| Ok(machine.restore_check()))
     }
 
     /// Does the jobs in order. Commands that stand next to each other are applied in one call.

@@ -32,6 +32,7 @@ use super::waiting::Waiting;
 use crate::config::Config;
 use crate::consensus::{Effects, Raft, Setup, Write};
 use crate::hard_state::Identity;
+use crate::state_machine::RestoreCheck;
 use crate::store::{LogReader, SnapshotStore};
 use crate::transport::{Inbox, Transport};
 
@@ -108,6 +109,7 @@ impl Assembly {
             entry_bytes_max: config.entry_bytes_max,
             piece_bytes: piece_bytes(&config),
             restoring: Restoring::new(&config),
+            restore_check: recovered.restore_check,
             snapshots: Arc::clone(&recovered.snapshots),
             patience: FORWARD_PATIENCE * config.election_timeout,
             stopping: Arc::clone(stopping),
@@ -138,6 +140,7 @@ struct Outside {
     entry_bytes_max: usize,
     piece_bytes: usize,
     restoring: Restoring,
+    restore_check: Option<RestoreCheck>,
     snapshots: Arc<dyn SnapshotStore>,
     patience: Duration,
     stopping: Arc<AtomicBool>,
@@ -166,6 +169,7 @@ impl Outside {
             clock: self.clock.clone(),
             entry_bytes_max: self.entry_bytes_max,
             piece_bytes: self.piece_bytes,
+            restore_check: self.restore_check,
             restores: AtomicBool::new(false),
             snapshots: Arc::clone(&self.snapshots),
             gate: Arc::clone(&self.gate),

@@ -154,6 +154,10 @@ pub enum RestoreError {
     /// The backup cannot be read, or is not what its description says.
     #[error("the backup cannot be used: {0}")]
     Data(String),
+    /// The state machine could not restore it, as its
+    /// [check](crate::state_machine::StateMachine::restore_check) has found out.
+    #[error("the state machine cannot restore the backup: {0}; the state stays what it was")]
+    Unreadable(String),
     /// Leadership was lost.
     #[error("leadership was lost before the backup {}", ended(.end))]
     LeadershipLost {
@@ -448,6 +452,7 @@ impl RestoreError {
             | Self::Transferring { .. }
             | Self::InProgress
             | Self::Foreign(_)
+            | Self::Unreadable(_)
             | Self::Data(_)
             | Self::LeadershipLost { end: None }
             | Self::TimedOut { end: None }

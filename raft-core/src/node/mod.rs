@@ -73,6 +73,7 @@ mod launch;
 mod log_reader;
 mod log_writer;
 mod peers;
+mod pieces;
 mod propose;
 mod recover;
 mod replacing;
@@ -108,7 +109,7 @@ use crate::consensus::{Standing, To};
 use crate::hard_state::Identity;
 use crate::id::{LogId, LogIndex, NodeId};
 use crate::snapshot::SnapshotMeta;
-use crate::state_machine::StateMachine;
+use crate::state_machine::{RestoreCheck, StateMachine};
 use crate::store::{SnapshotStore, Stores};
 use crate::transport::Transport;
 
@@ -130,6 +131,8 @@ struct Shared {
     entry_bytes_max: usize,
     /// Of a backup, an entry takes so many bytes.
     piece_bytes: usize,
+    /// How a backup is checked that is to be restored.
+    restore_check: Option<RestoreCheck>,
     /// A backup is being restored from here.
     restores: AtomicBool,
     snapshots: Arc<dyn SnapshotStore>,

@@ -31,7 +31,7 @@ use crate::id::{
 };
 use crate::membership::Membership;
 use crate::snapshot::SnapshotMeta;
-use crate::state_machine::StateMachine;
+use crate::state_machine::{RestoreCheck, StateMachine};
 use crate::store::{
     LogBounds, LogReader, LogStore, Relocation, SnapshotStore, StableRecord, StableStore,
     StoreError, Stores,
@@ -61,6 +61,7 @@ pub(super) struct Recovered {
     pub(super) snapshots: Arc<dyn SnapshotStore>,
     pub(super) newest_snapshot: Option<SnapshotMeta>,
     pub(super) applier: Applier,
+    pub(super) restore_check: Option<RestoreCheck>,
 }
 
 /// Reads the log in pieces of this size.
@@ -124,6 +125,7 @@ pub(super) fn recover(
     let mut applier = Applier::new(machine, begin, Arc::clone(&snapshots), log.reader()?);
     applier.pass_over(ahead);
     begin_with(&mut applier, base.as_ref(), kept.or(ahead))?;
+    let restore_check = applier.restore_check().map_err(StartError::StateMachine)?;
     tracing::info!(%identity, %applied, "stores recovered");
     Ok(Recovered {
         identity,
@@ -135,6 +137,7 @@ pub(super) fn recover(
         snapshots,
         newest_snapshot: base,
         applier,
+        restore_check,
     })
 }
 

@@ -2,7 +2,7 @@
 //!
 //! A thread of its own reads, for that may block, and waits for the answers. The event loop proposes
 //! the pieces, one by one, while there is room: they take at most half of what may wait, so that
-//! writes find the other half. Besides what every proposal costs, [`PIECES_MAX`] pieces are in memory.
+//! writes find the other half. Besides what every proposal costs, four pieces are in memory.
 
 use std::collections::VecDeque;
 use std::fmt;
@@ -20,6 +20,7 @@ use super::applier::panic_message;
 use super::backup::BackupMeta;
 use super::error::{Outcome, ProposeError, RestoreError, StopReason};
 use super::event_loop::EventLoop;
+use super::pieces::Pieces;
 use super::request::Request;
 use super::waiting::{Applied, ProposeResult, Slot};
 use super::{Node, Shared};
@@ -43,9 +44,11 @@ impl Node {
     /// this group or of another one of the cluster, but of the same kind of machine. A backup of another
     /// cluster is refused, unless it is [for any](BackupMeta::for_any_cluster). Only a leader restores.
     ///
-    /// **The machine must be able to read it.** That the bytes are intact is verified; whether the machine
-    /// understands them shows when it is given them, and then every member stops, for good. Try a
-    /// backup on a group of one node first, if it is not of this very program.
+    /// **The machine must be able to read it.** That the bytes are intact is verified. Whether the machine
+    /// understands them is verified on this node, if the machine says
+    /// [how](crate::state_machine::StateMachine::restore_check); a backup that it cannot restore is then
+    /// given up. Without that it shows when the machines are given the bytes, and every member stops, for
+    /// good: try a backup on a group of one node first, if it is not of this very program.
     ///
     /// The backup goes through the log like a command, so it is ordered with them and takes effect
     /// everywhere or nowhere, at one entry. Commands that are applied before that entry act on the
@@ -134,8 +137,6 @@ impl Drop for Turn {
     }
 }
 
-/// Pieces that are read and not yet applied.
-const PIECES_MAX: usize = 4;
 /// The largest piece, with what an entry adds to it.
 const PIECE_BYTES_MAX: usize = 256 << 10;
 
@@ -152,14 +153,14 @@ pub(super) fn piece_bytes(config: &Config) -> usize {
 }
 
 /// The thread that restores.
-struct Restorer {
+pub(super) struct Restorer {
     node: Node,
-    meta: SnapshotMeta,
+    pub(super) meta: SnapshotMeta,
     data: Box<dyn Read + Send>,
     deadline: Option<Timestamp>,
 }
 
-type Answer = oneshot::Receiver<ProposeResult>;
+pub(super) type Answer = oneshot::Receiver<ProposeResult>;
 
 impl Restorer {
     fn run(&mut self, reply: &oneshot::Sender<Result<Restored, RestoreError>>) -> RestoreResult {
@@ -178,7 +179,8 @@ impl Restorer {
             }
         };
         let is_given_up = || reply.is_closed();
-        let sent = self.send_pieces(begun, &is_given_up);
+        let check = self.node.shared.restore_check.clone();
+        let sent = Pieces::new(self, begun, &is_given_up).send(check.as_ref());
         let ended = sent.and_then(|()| self.end(begun));
         if let Err(error) = &ended
             && error.outcome() == Outcome::NeverApplied
@@ -196,45 +198,6 @@ impl Restorer {
         drop(self.propose(&Restoration::Abort { begin }, Some(begun.term)));
     }
 
-    fn send_pieces(
-        &mut self,
-        begun: LogId,
-        is_given_up: &dyn Fn() -> bool,
-    ) -> Result<(), RestoreError> {
-        let mut read = Kept::NOTHING;
-        let mut sent = VecDeque::new();
-        loop {
-            if is_given_up() {
-                return Err(RestoreError::GivenUp);
-            }
-            let data = self.read_piece()?;
-            if data.is_empty() {
-                break;
-            }
-            let offset = read.size;
-            read.add(&data);
-            if read.size > self.meta.size {
-                return Err(self.unexpected(read));
-            }
-            let piece = Restoration::Chunk {
-                begin: begun.index,
-                offset,
-                data,
-            };
-            sent.push_back(self.propose(&piece, Some(begun.term)));
-            if sent.len() >= PIECES_MAX {
-                self.wait_for(sent.pop_front())?;
-            }
-        }
-        if !read.is_all_of(&self.meta) {
-            return Err(self.unexpected(read));
-        }
-        while let Some(answer) = sent.pop_front() {
-            self.wait_for(Some(answer))?;
-        }
-        Ok(())
-    }
-
     fn end(&self, begun: LogId) -> RestoreResult {
         let end = Restoration::End {
             begin: begun.index,
@@ -249,7 +212,7 @@ impl Restorer {
     }
 
     /// A full piece, unless the data end with it.
-    fn read_piece(&mut self) -> Result<Bytes, RestoreError> {
+    pub(super) fn read_piece(&mut self) -> Result<Bytes, RestoreError> {
         let limit = self.node.shared.piece_bytes;
         let mut piece = Vec::with_capacity(limit);
         let mut data = self.data.as_mut().take(limit as u64);
@@ -265,14 +228,14 @@ impl Restorer {
         }
     }
 
-    fn unexpected(&self, read: Kept) -> RestoreError {
+    pub(super) fn unexpected(&self, read: Kept) -> RestoreError {
         RestoreError::Data(format!(
             "{} bytes with checksum {:08x} were read of {} with checksum {:08x}",
             read.size, read.checksum, self.meta, self.meta.checksum
         ))
     }
 
-    fn propose(&self, part: &Restoration, expected_term: Option<Term>) -> Answer {
+    pub(super) fn propose(&self, part: &Restoration, expected_term: Option<Term>) -> Answer {
         let (reply, answer) = oneshot::channel();
         let part = Part {
             sealed: Sealed::new(Payload::restoration(part)),
@@ -288,7 +251,7 @@ impl Restorer {
     }
 
     /// Waits for a piece.
-    fn wait_for(&self, answer: Option<Answer>) -> Result<(), RestoreError> {
+    pub(super) fn wait_for(&self, answer: Option<Answer>) -> Result<(), RestoreError> {
         let Some(answer) = answer else { return Ok(()) };
         let applied = self.wait(answer).map_err(RestoreError::in_the_middle)?;
         match applied.response.is_empty() {

@@ -13,7 +13,9 @@ use crate::consensus::mutant::{Mutant, mutant};
 use crate::id::LogId;
 use crate::membership::Membership;
 use crate::snapshot::SnapshotMeta;
-use crate::state_machine::{Committed, SnapshotView, StateMachine, StateMachineError};
+use crate::state_machine::{
+    Committed, RestoreCheck, SnapshotView, StateMachine, StateMachineError,
+};
 
 /// Makes a machine apply each command of a session exactly once. See [`crate::sessions`].
 ///
@@ -124,6 +126,22 @@ impl<M: StateMachine> StateMachine for Sessions<M> {
         (self.keeping.restore)(&mut self.machine, &meta, from, &table)?;
         self.table = table;
         Ok(())
+    }
+
+    /// At least, whether there is a table of sessions before the machine's own bytes.
+    fn restore_check(&self) -> Option<RestoreCheck> {
+        let machine = self.machine.restore_check();
+        Some(RestoreCheck::new(move |meta, from| {
+            let (_, bytes) = saved::read_table(from)?;
+            let meta = SnapshotMeta {
+                size: meta.size.saturating_sub(bytes),
+                ..meta.clone()
+            };
+            match &machine {
+                Some(check) => check.check(&meta, from),
+                None => Ok(()),
+            }
+        }))
     }
 
     fn last_applied(&self) -> Option<LogId> {

@@ -4,6 +4,8 @@
 #[cfg(test)]
 mod backups;
 #[cfg(test)]
+mod checked_backups;
+#[cfg(test)]
 mod cluster;
 #[cfg(test)]
 mod damage;
