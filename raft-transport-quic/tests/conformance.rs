@@ -14,8 +14,6 @@ use raft_transport_quic::QuicTransport;
 
 /// What the suite is about.
 pub(crate) type Carrier = QuicTransport;
-/// An endpoint that stops says goodbye and listens for a moment: a restart takes a tenth of a second.
-pub(crate) const RECONNECTS: usize = 200;
 
 mod quic {
     raft_core::transport_conformance!(crate::backend::Carried(

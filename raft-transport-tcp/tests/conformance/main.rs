@@ -15,7 +15,6 @@ use raft_transport_tcp::TcpTransport;
 
 /// What the suite is about.
 pub(crate) type Carrier = TcpTransport;
-pub(crate) const RECONNECTS: usize = 2_000;
 
 mod plaintext {
     raft_core::transport_conformance!(crate::backend::Carried(|_, listen: &str, config| {

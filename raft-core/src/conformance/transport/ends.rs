@@ -157,6 +157,11 @@ impl End {
         self.voice.stop().await;
     }
 
+    /// Stops, and waits for nothing.
+    pub(super) fn begin_to_stop(&self) {
+        self.voice.endpoint.transport().stop();
+    }
+
     /// Tells the inbox how far the node is.
     pub(super) fn is_at(&self, term: Term, committed: u64) {
         self.inbox.node_is_at(term, LogIndex::new(committed));

@@ -61,6 +61,18 @@ impl Net<'_> {
         self.start(setup)
     }
 
+    /// All of them once more. They stop at the same time.
+    pub(super) async fn restart_all(&mut self, ends: Vec<End>) -> Vec<End> {
+        for end in &ends {
+            end.begin_to_stop();
+        }
+        let mut again = Vec::new();
+        for end in ends {
+            again.push(self.restart(end).await);
+        }
+        again
+    }
+
     pub(super) fn patience(&self) -> Patience {
         Patience(self.backend.patience())
     }

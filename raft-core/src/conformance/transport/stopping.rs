@@ -1,9 +1,11 @@
 //! Properties of the end: a stop returns, and nothing goes on after it.
 
 use std::thread;
+use std::time::Duration;
 
 use tokio::runtime::Handle;
 use tokio::sync::oneshot;
+use tokio::time::timeout;
 
 use super::backend::{TransportBackend, Verdict};
 use super::ends::{End, Setup};
@@ -148,13 +150,22 @@ pub fn the_reader_of_a_snapshot_is_given_back_on_a_stop(
         let one = net.end(1);
         let two = net.start(Setup::of(2).with_shelf(shelf.clone()));
         let mut held = Vec::new();
-        for _ in 0..20 {
+        let send = |held: &mut Vec<_>| {
             let (source, _, given_back) = Source::of(State::of(24 << 20));
             one.voice.send_snapshot(&two.peer(), source);
             held.push(given_back);
+        };
+        for _ in 0..20 {
+            send(&mut held);
         }
+        // So many at once may be too many: then one more has room after those that were refused.
+        let begins = async {
+            while timeout(AGAIN, valve.reached(100_000)).await.is_err() {
+                send(&mut held);
+            }
+        };
         let what = "the first bytes of a snapshot arrive";
-        net.patience().wait(valve.reached(100_000), what).await;
+        net.patience().wait(begins, what).await;
         one.stop().await;
         drop(valve);
         for given_back in held {
@@ -200,6 +211,9 @@ pub fn a_receiver_that_stops_half_way_is_told_to_the_sender(
         Verdict::Held
     })
 }
+
+/// The pause before another snapshot is sent in place of those that were refused.
+const AGAIN: Duration = Duration::from_millis(500);
 
 /// Two nodes that send each other what they can, and a snapshot that is held up.
 async fn busy(net: &mut Net<'_>) -> (End, End, super::valve::Valve) {
