@@ -25,6 +25,13 @@ use crate::store::SnapshotStore;
 /// **Promise.** A message may be lost, repeated, delayed or reordered, across restarts of either
 /// end. It is never altered, and never reaches a node of another name, cluster or group.
 ///
+/// **Order.** None is promised, neither among lanes nor within one, so that a transport may use what
+/// datagrams it likes: every message says for itself what it is about, and Raft takes a repeated or
+/// a late one for what it is. One that keeps order all the same spares the leader a step back: the
+/// transports of this workspace deliver a message once at most, and those of a lane in the order in
+/// which they were sent, with gaps. The parts of a snapshot do have an order, which
+/// [`IncomingSnapshot::take`] holds them to: one that is repeated, left out or early ends the stream.
+///
 /// **Thread.** `start` is called once, on the node's runtime, so tasks spawned there share its
 /// thread. `send` is called on the event loop: it never blocks and never waits; where a bounded
 /// queue is full, the message is dropped (and counted), for Raft sends again what matters.

@@ -24,6 +24,9 @@
 //! When a stream breaks, the node is told, and the next message dials again, after a pause that
 //! grows with every failure.
 //!
+//! **Order.** A message arrives once at most, and those of a lane in the order in which they were sent:
+//! nothing is sent a second time, and a new stream ends its predecessor before it is listened to.
+//!
 //! **Snapshots.** Each travels on a stream of its own, in chunks with offset and checksum. A receiver
 //! that has part of it already, from a stream that broke or from before a restart, is sent the rest.
 //! They can be [slowed down](TransportConfig::snapshot_rate), and only

@@ -132,8 +132,10 @@ impl Callers {
             current.insert((hello.from.node, hello.lane), newest);
         }
         let ended = tokio::select! {
-            ended = self.listen(&mut link, &hello) => ended,
+            // First: nothing of the older connection arrives after what comes over the newer.
+            biased;
             _ = replaced => Err(LinkError::Replaced),
+            ended = self.listen(&mut link, &hello) => ended,
             () = progress.idle(context.config.idle_timeout.0) => {
                 Err(LinkError::TimedOut("a sign of life"))
             }
