@@ -10,13 +10,15 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
 use raft_core::Identity;
-use raft_core::conformance::transport::{Endpoint, Heal, TransportBackend};
+use raft_core::conformance::transport::{Delivery, Endpoint, Heal, TransportBackend};
 use raft_core::entry::{Entry, Sealed};
 use raft_core::id::{ChainLink, NodeId};
 use raft_core::membership::Peer;
 use raft_core::memory::{MemoryStores, Network, NetworkTransport};
 use raft_core::message::{Body, Message};
 use raft_core::transport::{Inbound, Inbox, OutboundSnapshot, Transport};
+use rand_core::{Rng, SeedableRng};
+use rand_pcg::Pcg32;
 use tokio::runtime::Handle;
 use tokio::sync::{Mutex as Turn, mpsc};
 
@@ -51,6 +53,8 @@ struct Memory {
     queues: BTreeMap<Option<NodeId>, mpsc::UnboundedSender<Item>>,
     addresses: BTreeMap<NodeId, String>,
     lives: BTreeMap<NodeId, usize>,
+    /// What waits to be overtaken, on each lane.
+    held: BTreeMap<(NodeId, bool), Message>,
     given_up: BTreeSet<NodeId>,
     readers: Vec<OutboundSnapshot>,
     files: Vec<File>,
@@ -134,6 +138,28 @@ impl TransportBackend for Broken {
                 network.heal();
             }
         }))
+    }
+
+    fn disturb(&mut self, seed: u64) -> Option<Heal> {
+        let (network, world) = (self.network.clone(), Arc::clone(&self.world));
+        let chance = Mutex::new(Pcg32::seed_from_u64(seed));
+        network.lose_when(move |_| {
+            let mut chance = chance.lock().unwrap_or_else(PoisonError::into_inner);
+            chance.next_u32() % 4 == 0
+        });
+        world.disturb(true);
+        Some(Box::new(move || {
+            world.disturb(false);
+            network.heal();
+        }))
+    }
+
+    fn delivery(&self) -> Delivery {
+        Delivery::OnceInOrder
+    }
+
+    fn lacks_nothing(&self) -> bool {
+        true
     }
 }
 
@@ -237,7 +263,9 @@ impl Transport for BrokenTransport {
             Some(Fault::LeaksTasks | Fault::LeaksFiles) => self.leak(runtime, to.id),
             Some(_) | None => {}
         }
-        self.inner.send(to, message);
+        for message in self.instead_of(to.id, message) {
+            self.inner.send(to, message);
+        }
     }
 
     fn send_snapshot(&self, to: &Peer, mut snapshot: OutboundSnapshot) {
@@ -368,6 +396,31 @@ impl BrokenTransport {
         }
     }
 
+    /// What is sent in place of a message.
+    fn instead_of(&self, to: NodeId, message: Message) -> Vec<Message> {
+        let is_disturbed = self.world.is_disturbed();
+        let repeated = |message: Message| vec![message.clone(), message];
+        match self.fault {
+            Some(Fault::Repeats) => repeated(message),
+            Some(Fault::RepeatsWhenDisturbed) if is_disturbed => repeated(message),
+            Some(Fault::Reorders) => self.swapped(to, message),
+            Some(Fault::ReordersWhenDisturbed) if is_disturbed => self.swapped(to, message),
+            Some(Fault::TearsWhenDisturbed) if is_disturbed => vec![torn(message)],
+            Some(_) | None => vec![message],
+        }
+    }
+
+    /// The message and the one before it on its lane, or nothing yet.
+    fn swapped(&self, to: NodeId, message: Message) -> Vec<Message> {
+        let lane = (to, message.body.is_control());
+        let mut memory = self.memory();
+        if let Some(held) = memory.held.remove(&lane) {
+            return vec![message, held];
+        }
+        memory.held.insert(lane, message);
+        Vec::new()
+    }
+
     /// Whether the fault lies in how snapshots are sent.
     fn copies_by_hand(&self, fault: Fault, me: &Started, to: &Peer) -> bool {
         match fault {
@@ -382,6 +435,7 @@ impl BrokenTransport {
             | Fault::NeverStartsOver
             | Fault::TellsNoProgress
             | Fault::ReadsEverythingFirst
+            | Fault::RepeatsParts
             | Fault::IgnoresStaleness => true,
             _ => false,
         }
@@ -447,6 +501,14 @@ fn altered(mut message: Message) -> Message {
         }
         let sealed = Sealed::command(payload);
         entries.push(Entry::new(link, last.term(), last.time(), sealed));
+    }
+    message
+}
+
+/// The same message without its last entry.
+fn torn(mut message: Message) -> Message {
+    if let Body::Append { entries, .. } = &mut message.body {
+        entries.pop();
     }
     message
 }

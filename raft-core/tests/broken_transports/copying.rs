@@ -1,6 +1,6 @@
 //! Snapshots, sent by hand, so that it can be done wrongly.
 
-use std::io::{self, Cursor, Read};
+use std::io::{self, Cursor, Read, Write};
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -69,6 +69,9 @@ fn write(
             return Ok(());
         }
         incoming.take(part.offset, &part.data)?;
+        if fault == Fault::RepeatsParts {
+            incoming.write_all(&part.data)?;
+        }
         if fault != Fault::TellsNoProgress {
             from.inbox.snapshot_progressed(to, term);
         }

@@ -53,6 +53,18 @@ pub(crate) enum Fault {
     CutsNothing,
     /// What was cut stays so.
     NeverHeals,
+    /// Every message is sent twice.
+    Repeats,
+    /// Every other message of a lane waits for the next one, and goes after it.
+    Reorders,
+    /// While connections break, every message is sent twice.
+    RepeatsWhenDisturbed,
+    /// While connections break, every other message of a lane goes after the next one.
+    ReordersWhenDisturbed,
+    /// While connections break, an append arrives without its last entry.
+    TearsWhenDisturbed,
+    /// Each part of a snapshot is written twice, whatever its place.
+    RepeatsParts,
     /// Introductions are not checked.
     HearsStrangers,
     /// Whoever answers at an address is taken for whoever was meant.

@@ -17,7 +17,8 @@ mod table {
     use std::collections::{BTreeMap, BTreeSet};
     use std::thread;
 
-    use raft_core::conformance::transport::{self, TransportBackend, Verdict};
+    use raft_core::Identity;
+    use raft_core::conformance::transport::{self, Endpoint, TransportBackend, Verdict};
 
     use super::broken::Broken;
     use super::fault::Fault;
@@ -105,6 +106,22 @@ mod table {
         }
     }
 
+    fn of_order() -> Vec<Row> {
+        rows! {
+            Repeats => delivery::a_message_arrives_once_at_most: "it arrived 2 times",
+            Reorders =>
+                delivery::messages_of_a_lane_arrive_in_the_order_in_which_they_were_sent:
+                "a later message of its lane",
+            TearsWhenDisturbed => disturbed::a_disturbed_network_alters_nothing: "was altered",
+            RepeatsWhenDisturbed =>
+                disturbed::a_disturbed_network_repeats_and_reorders_nothing: "it arrived 2 times",
+            ReordersWhenDisturbed =>
+                disturbed::a_disturbed_network_repeats_and_reorders_nothing: "a later message of",
+            RepeatsParts =>
+                disturbed::a_snapshot_passes_a_disturbed_network_whole: "a snapshot does not pass",
+        }
+    }
+
     /// Threads and file descriptors are counted where the system tells them.
     fn of_what_is_counted_on_linux() -> Vec<Row> {
         rows! {
@@ -178,6 +195,7 @@ mod table {
         let mut rows = of_messages();
         rows.extend(of_lanes());
         rows.extend(of_connections());
+        rows.extend(of_order());
         rows.extend(of_strangers());
         rows.extend(of_stops());
         rows.extend(of_snapshots());
@@ -230,9 +248,32 @@ mod table {
         assert!(wrong.is_empty(), "{wrong:#?}");
     }
 
+    /// A backend that says that it lacks nothing, and cannot be cut.
+    struct Boasting(Broken);
+
+    impl TransportBackend for Boasting {
+        fn open(&mut self, local: Identity, listen: Option<&str>) -> Endpoint {
+            self.0.open(local, listen)
+        }
+
+        fn lacks_nothing(&self) -> bool {
+            true
+        }
+    }
+
+    #[test]
+    fn a_property_that_is_skipped_fails_if_the_backend_is_said_to_lack_nothing() {
+        let property = transport::links::a_cut_link_carries_nothing_and_a_healed_one_carries_again;
+        let verdict = quietly(|| property(&mut Boasting(Broken::healthy())));
+        let panicked = verdict.expect_err("it was skipped");
+        assert!(panicked.starts_with("skipped, for there is no network that can be cut"));
+    }
+
     #[test]
     fn every_property_has_its_broken_transport() {
         let suites = [
+            include_str!("../../src/conformance/transport/delivery.rs"),
+            include_str!("../../src/conformance/transport/disturbed.rs"),
             include_str!("../../src/conformance/transport/lanes.rs"),
             include_str!("../../src/conformance/transport/links.rs"),
             include_str!("../../src/conformance/transport/messages.rs"),

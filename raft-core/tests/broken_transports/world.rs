@@ -1,5 +1,6 @@
 //! What the broken transports know of each other, so that they can do what they must not.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -13,6 +14,7 @@ use raft_core::transport::Inbox;
 pub(crate) struct World {
     nodes: Mutex<Nodes>,
     ended: Condvar,
+    is_disturbed: AtomicBool,
 }
 
 #[derive(Default)]
@@ -44,6 +46,15 @@ impl World {
     /// How often the node has been opened.
     pub(crate) fn lives(&self, node: NodeId) -> usize {
         of(&self.nodes().opened, node)
+    }
+
+    /// Whether the network does its worst.
+    pub(crate) fn is_disturbed(&self) -> bool {
+        self.is_disturbed.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn disturb(&self, is_disturbed: bool) {
+        self.is_disturbed.store(is_disturbed, Ordering::Relaxed);
     }
 
     pub(crate) fn start(&self, started: Started) {

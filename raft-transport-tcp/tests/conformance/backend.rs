@@ -4,7 +4,7 @@ use std::io;
 use std::sync::Arc;
 
 use raft_core::Identity;
-use raft_core::conformance::transport::{Endpoint, TransportBackend};
+use raft_core::conformance::transport::{Delivery, Endpoint, TransportBackend};
 use raft_core::units::{Period, Size};
 use raft_transport_stream::TransportConfig;
 
@@ -26,6 +26,15 @@ where
     fn reconnects(&self) -> usize {
         let chosen = std::env::var("RAFT_RECONNECTS").ok();
         chosen.map_or(2_000, |text| text.parse().expect("a number"))
+    }
+
+    fn delivery(&self) -> Delivery {
+        Delivery::OnceInOrder
+    }
+
+    /// What is cut or disturbed is looked at over a [`Rough`](crate::rough::Rough) network.
+    fn lacks_nothing(&self) -> bool {
+        true
     }
 }
 

@@ -9,7 +9,9 @@
 )]
 mod authority;
 mod backend;
+mod chance;
 mod relay;
+mod rough;
 
 use raft_transport_tcp::TcpTransport;
 
@@ -17,39 +19,36 @@ use raft_transport_tcp::TcpTransport;
 pub(crate) type Carrier = TcpTransport;
 
 mod plaintext {
-    raft_core::transport_conformance!(crate::backend::Carried(|_, listen: &str, config| {
-        raft_transport_tcp::TcpTransport::bind_plaintext(listen, config)
-    }));
+    use std::io;
+
+    use raft_core::Identity;
+    use raft_transport_tcp::{TcpTransport, TransportConfig};
+
+    use crate::backend::Carried;
+    use crate::relay::relay;
+    use crate::rough::Rough;
+
+    raft_core::transport_conformance!(Carried(bind), Rough::new(bind, relay));
+
+    fn bind(_: Identity, listen: &str, config: TransportConfig) -> io::Result<TcpTransport> {
+        TcpTransport::bind_plaintext(listen, config)
+    }
 }
 
 #[cfg(feature = "tls")]
 mod tls {
-    raft_core::transport_conformance!(crate::backend::Carried(
-        |local: raft_core::Identity, listen: &str, config| {
-            let tls = crate::authority::any_cluster(local.node);
-            raft_transport_tcp::TcpTransport::bind(listen, config, tls)
-        }
-    ));
-}
+    use std::io;
 
-mod plaintext_over_links_that_can_be_cut {
-    use raft_core::conformance::transport::{Verdict, links};
+    use raft_core::Identity;
+    use raft_transport_tcp::{TcpTransport, TransportConfig};
 
-    use crate::relay::Relayed;
+    use crate::backend::Carried;
+    use crate::relay::relay;
+    use crate::rough::Rough;
 
-    #[test]
-    fn a_cut_link_carries_nothing_and_a_healed_one_carries_again() {
-        let verdict = links::a_cut_link_carries_nothing_and_a_healed_one_carries_again(
-            &mut Relayed::default(),
-        );
-        assert_eq!(verdict, Verdict::Held);
-    }
+    raft_core::transport_conformance!(Carried(bind), Rough::new(bind, relay));
 
-    #[test]
-    fn a_snapshot_over_a_cut_link_fails_and_goes_on_after_healing() {
-        let verdict = links::a_snapshot_over_a_cut_link_fails_and_goes_on_after_healing(
-            &mut Relayed::default(),
-        );
-        assert_eq!(verdict, Verdict::Held);
+    fn bind(local: Identity, listen: &str, config: TransportConfig) -> io::Result<TcpTransport> {
+        TcpTransport::bind(listen, config, crate::authority::any_cluster(local.node))
     }
 }

@@ -1,105 +1,121 @@
-//! A network that can be cut: every node is reached through a relay.
+//! A relay for connections: it ends them when it is cut, and in the middle of anything when it is
+//! disturbed.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::io;
 
-use raft_core::Identity;
-use raft_core::conformance::transport::{Endpoint, Heal, TransportBackend};
-use raft_core::id::NodeId;
-use raft_transport_tcp::TcpTransport;
-use tokio::io::copy_bidirectional;
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::watch;
 
-use crate::backend::{config, endpoint};
+use crate::chance::Chance;
+use crate::rough::Weather;
 
-/// Plain TCP through relays. A cut closes the relays of both nodes, which cuts them off from all
-/// others that call them too; the suite looks at calls to other nodes only.
-#[derive(Default)]
-pub(crate) struct Relayed(Vec<Relay>);
-
-struct Relay {
-    node: NodeId,
-    address: String,
-    leads_to: Arc<Mutex<String>>,
-    is_open: Arc<watch::Sender<bool>>,
+/// Starts a relay, and says where it listens.
+pub(crate) fn relay(weather: Weather) -> String {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a free address");
+    listener.set_nonblocking(true).expect("no waiting");
+    let address = listener.local_addr().expect("an address").to_string();
+    let listener = TcpListener::from_std(listener).expect("a listener");
+    tokio::spawn(accept(listener, weather));
+    address
 }
 
-impl TransportBackend for Relayed {
-    fn open(&mut self, local: Identity, listen: Option<&str>) -> Endpoint {
-        let transport = TcpTransport::bind_plaintext("127.0.0.1:0", config());
-        let transport = transport.expect("a free address");
-        let there = transport.listen_address().to_string();
-        let known = self.0.iter().find(|relay| listen == Some(&relay.address));
-        let address = match known {
-            Some(relay) => {
-                *relay
-                    .leads_to
-                    .lock()
-                    .unwrap_or_else(PoisonError::into_inner) = there;
-                relay.address.clone()
-            }
-            None => {
-                let relay = Relay::start(local.node, there);
-                let address = relay.address.clone();
-                self.0.push(relay);
-                address
-            }
-        };
-        endpoint(transport).reached_at(address)
-    }
-
-    fn cut(&mut self, one: NodeId, other: NodeId) -> Option<Heal> {
-        let theirs = self.0.iter();
-        let theirs = theirs.filter(|relay| relay.node == one || relay.node == other);
-        let theirs: Vec<_> = theirs.map(|relay| Arc::clone(&relay.is_open)).collect();
-        let set = move |open: bool| {
-            for is_open in &theirs {
-                is_open.send_replace(open);
-            }
-        };
-        set(false);
-        Some(Box::new(move || set(true)))
-    }
-}
-
-impl Relay {
-    fn start(node: NodeId, leads_to: String) -> Self {
-        let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a free address");
-        listener.set_nonblocking(true).expect("no waiting");
-        let address = listener.local_addr().expect("an address").to_string();
-        let listener = TcpListener::from_std(listener).expect("a listener");
-        let leads_to = Arc::new(Mutex::new(leads_to));
-        let (is_open, open) = watch::channel(true);
-        tokio::spawn(relay(listener, Arc::clone(&leads_to), open));
-        Self {
-            node,
-            address,
-            leads_to,
-            is_open: Arc::new(is_open),
+async fn accept(listener: TcpListener, weather: Weather) {
+    while let Ok((caller, _)) = listener.accept().await {
+        if !weather.is_cut() {
+            tokio::spawn(connect(caller, weather.clone()));
         }
     }
 }
 
-async fn relay(listener: TcpListener, leads_to: Arc<Mutex<String>>, open: watch::Receiver<bool>) {
-    while let Ok((mut caller, _)) = listener.accept().await {
-        if !*open.borrow() {
+async fn connect(mut caller: TcpStream, weather: Weather) {
+    let Ok(mut called) = TcpStream::connect(weather.destination()).await else {
+        return;
+    };
+    let (from_caller, to_caller) = caller.split();
+    let (from_called, to_called) = called.split();
+    let there = carry(from_caller, to_called, weather.clone());
+    let back = carry(from_called, to_caller, weather.clone());
+    let mut weather = weather;
+    tokio::select! {
+        // First, so that not a byte passes after the cut.
+        biased;
+        _ = weather.open.wait_for(|open| !open) => {}
+        // Whatever has ended it: the connection is over.
+        _ = async { tokio::try_join!(there, back) } => {}
+    }
+}
+
+/// What is to happen to a connection after some more bytes.
+struct Trouble {
+    after: usize,
+    kind: Kind,
+}
+
+#[derive(Clone, Copy)]
+enum Kind {
+    /// It ends there.
+    Breaks,
+    /// The byte before is another one, and soon after that the connection ends.
+    Alters,
+}
+
+/// Up to 8 MiB: more than a part of a snapshot.
+const PASSING_POWER_MAX: u64 = 23;
+/// What may pass between an altered byte and the end.
+const SOON_BYTES: usize = 64 << 10;
+
+/// Carries bytes one way, until they end or trouble comes.
+async fn carry(
+    mut from: impl AsyncRead + Unpin,
+    mut to: impl AsyncWrite + Unpin,
+    weather: Weather,
+) -> io::Result<()> {
+    let mut buffer = vec![0; 64 << 10];
+    let mut trouble = None;
+    loop {
+        let read = from.read(&mut buffer).await?;
+        if read == 0 {
+            return to.shutdown().await;
+        }
+        let (bytes, _) = buffer.split_at_mut(read);
+        let drawn = weather.disturbed(|chance| trouble.take().unwrap_or_else(|| draw(chance)));
+        trouble = drawn;
+        let Some(due) = trouble.as_mut().filter(|trouble| trouble.after <= read) else {
+            if let Some(trouble) = &mut trouble {
+                trouble.after -= read;
+            }
+            to.write_all(bytes).await?;
             continue;
-        }
-        let there = leads_to
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone();
-        let mut open = open.clone();
-        tokio::spawn(async move {
-            let Ok(mut called) = TcpStream::connect(there).await else {
-                return;
-            };
-            tokio::select! {
-                // First, so that not a byte passes after the cut.
-                biased;
-                _ = open.wait_for(|open| !open) => {}
-                _ = copy_bidirectional(&mut caller, &mut called) => {}
+        };
+        let (before, rest) = bytes.split_at_mut(due.after);
+        match due.kind {
+            Kind::Breaks => {
+                to.write_all(before).await?;
+                return Err(io::ErrorKind::ConnectionAborted.into());
             }
-        });
+            Kind::Alters => {
+                if let Some(last) = before.last_mut() {
+                    *last ^= 0x10;
+                }
+                to.write_all(before).await?;
+                to.write_all(rest).await?;
+                let after = weather.disturbed(|chance| chance.index(SOON_BYTES));
+                trouble = after.map(|after| Trouble {
+                    after,
+                    kind: Kind::Breaks,
+                });
+            }
+        }
     }
+}
+
+fn draw(chance: &mut Chance) -> Trouble {
+    let kind = match chance.below(4) {
+        0 => Kind::Alters,
+        _ => Kind::Breaks,
+    };
+    // Little is as likely as much.
+    let about = 1 << chance.below(PASSING_POWER_MAX);
+    let after = about + chance.index(about);
+    Trouble { after, kind }
 }

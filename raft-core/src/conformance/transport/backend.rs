@@ -52,10 +52,42 @@ pub trait TransportBackend {
         let _ = (one, other);
         None
     }
+
+    /// From now on the whole network is as bad as its kind can be, until it is healed: it loses,
+    /// repeats, delays, reorders and damages what passes, or breaks connections in the middle of a
+    /// message. Chance that begins with `seed` decides what happens to what. Some of it passes
+    /// unharmed, so whoever goes on trying is heard. `None` if the network cannot be disturbed, as by
+    /// default.
+    fn disturb(&mut self, seed: u64) -> Option<Heal> {
+        let _ = seed;
+        None
+    }
+
+    /// What the transport promises besides the contract. Default [`Delivery::AnyHow`].
+    fn delivery(&self) -> Delivery {
+        Delivery::AnyHow
+    }
+
+    /// Whether there is everything that properties may ask for. Then one that is
+    /// [skipped](Verdict::Skipped) fails. Default no.
+    fn lacks_nothing(&self) -> bool {
+        false
+    }
 }
 
-/// Makes a cut link whole again.
+/// Makes a network whole again that was cut or disturbed.
 pub type Heal = Box<dyn FnOnce() + Send>;
+
+/// What a transport promises of repetition and order. The contract promises nothing of either.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Delivery {
+    /// A message may arrive twice, and after one that was sent later.
+    AnyHow,
+    /// A message arrives once at most. Those of a lane to one life of a node arrive in the order in
+    /// which they were sent, though some may be missing.
+    OnceInOrder,
+}
 
 /// One node's transport, and what is known of it besides the contract.
 #[derive(Clone)]

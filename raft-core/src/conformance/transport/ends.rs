@@ -1,6 +1,7 @@
 //! One node without a node: a transport, and the other end of its inbox.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::ops::Bound;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -57,6 +58,8 @@ pub(super) struct Ledger(Arc<Mutex<Lines>>);
 struct Lines {
     last: u64,
     sent: BTreeMap<Term, Line>,
+    /// The newest message that has arrived, from whom, where, and on which lane: of heartbeats or not.
+    newest: BTreeMap<(NodeId, NodeId, bool), Term>,
 }
 
 struct Line {
@@ -64,6 +67,8 @@ struct Line {
     meant_for: NodeId,
     message: Message,
     arrived: u64,
+    /// A later one of its lane was there first.
+    was_overtaken: bool,
 }
 
 /// The first pause before a message is said again.
@@ -71,6 +76,8 @@ const AGAIN: Duration = Duration::from_millis(5);
 const AGAIN_MAX: Duration = Duration::from_secs(2);
 /// What it is longer for each MiB of a message.
 const PASSING: Duration = Duration::from_millis(50);
+/// The longest pause before a new message is said in place of one that may be lost.
+const NEW_MAX: Duration = Duration::from_millis(50);
 
 impl Setup {
     /// A node of the usual cluster.
@@ -169,8 +176,14 @@ impl End {
 
     /// Waits until `message` arrives, and checks whatever else arrives on its lane.
     pub(super) async fn hear(&mut self, message: &Message) {
+        let is_it = |arrived: &Message| arrived.term == message.term;
+        self.hear_on(message.body.is_control(), is_it).await;
+    }
+
+    /// Waits for a message of this lane for which `is_it` is true, and checks whatever else arrives.
+    async fn hear_on(&mut self, is_control: bool, is_it: impl Fn(&Message) -> bool) {
         loop {
-            let lane = if message.body.is_control() {
+            let lane = if is_control {
                 &mut self.receiver.control
             } else {
                 &mut self.receiver.bulk
@@ -179,7 +192,7 @@ impl End {
             match next.expect("the property holds the inbox") {
                 Inbound::Message(arrived, _) => {
                     self.voice.ledger.check(&arrived, &self.voice.local);
-                    if arrived.term == message.term {
+                    if is_it(&arrived) {
                         return;
                     }
                 }
@@ -374,6 +387,46 @@ impl Voice {
         self.patience.wait(arrives, &what).await;
     }
 
+    /// Says new messages to `to`, each of them once, until one of them has arrived there.
+    pub(super) async fn insist(&self, to: &mut End, body: &Body) {
+        let (peer, before) = (to.peer(), self.newest());
+        let (from, kind) = (self.local.node, body.name());
+        let what = format!(
+            "one {kind} of many of node {from} arrives at node {}",
+            peer.id
+        );
+        let is_new = |arrived: &Message| arrived.from == from && arrived.term > before;
+        let arrives = async {
+            let mut pause = AGAIN;
+            loop {
+                self.say(&peer, body.clone());
+                let heard = to.hear_on(body.is_control(), is_new);
+                if timeout(pause, heard).await.is_ok() {
+                    return;
+                }
+                pause = (pause * 2).min(NEW_MAX);
+            }
+        };
+        self.patience.wait(arrives, &what).await;
+    }
+
+    /// Panics if a message that was sent after this one has arrived twice.
+    pub(super) fn assert_once_since(&self, number: Term) {
+        let lines = self.ledger.lock();
+        for (_, line) in lines.since(number) {
+            let (arrived, message) = (line.arrived, brief(&line.message));
+            assert!(arrived <= 1, "it arrived {arrived} times: {message}");
+        }
+    }
+
+    /// Panics if a message that was sent after this one has arrived after a later one of its lane.
+    pub(super) fn assert_in_order_since(&self, number: Term) {
+        let lines = self.ledger.lock();
+        let overtaken = lines.since(number).find(|(_, line)| line.was_overtaken);
+        let overtaken = overtaken.map(|(_, line)| brief(&line.message));
+        assert_eq!(overtaken, None, "a later message of its lane arrived first");
+    }
+
     /// Stops, and waits for the last task where that can be waited for.
     pub(super) async fn stop(&self) {
         self.endpoint.transport().stop();
@@ -412,6 +465,7 @@ impl Ledger {
                 meant_for: to.id,
                 message: message.clone(),
                 arrived: 0,
+                was_overtaken: false,
             });
     }
 
@@ -419,7 +473,8 @@ impl Ledger {
     fn check(&self, arrived: &Message, at: &Identity) {
         let family = |of: &Identity| (of.cluster, of.group, of.epoch);
         let mut lines = self.lock();
-        let line = lines.sent.get_mut(&arrived.term);
+        let Lines { sent, newest, .. } = &mut *lines;
+        let line = sent.get_mut(&arrived.term);
         let node = at.node;
         let found = line.is_some();
         assert!(
@@ -445,10 +500,20 @@ impl Ledger {
             brief(arrived)
         );
         line.arrived += 1;
+        let lane = (arrived.from, node, arrived.body.is_control());
+        let newest = newest.entry(lane).or_insert(arrived.term);
+        line.was_overtaken |= *newest > arrived.term;
+        *newest = arrived.term.max(*newest);
     }
 
     fn lock(&self) -> MutexGuard<'_, Lines> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Lines {
+    fn since(&self, number: Term) -> impl Iterator<Item = (&Term, &Line)> {
+        self.sent.range((Bound::Excluded(number), Bound::Unbounded))
     }
 }
 

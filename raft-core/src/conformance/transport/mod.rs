@@ -40,8 +40,11 @@
 //!
 //! **What it may give besides.** Some properties need more than the contract offers: a count of
 //! dropped messages ([`Endpoint::dropped`]), a wait for the last task ([`Endpoint::ended`]), a network
-//! that can be cut ([`TransportBackend::cut`]). Where a backend has no such thing, the property says
-//! on the standard error what it could not look at ([`Verdict::Skipped`]), and the test passes.
+//! that can be cut ([`TransportBackend::cut`]) or is as bad as networks get
+//! ([`TransportBackend::disturb`]), a promise of order that the contract does not ask for
+//! ([`TransportBackend::delivery`]). Where a backend has no such thing, the property says on the
+//! standard error what it could not look at ([`Verdict::Skipped`]), and the test passes; it fails if the
+//! backend says that it [lacks nothing](TransportBackend::lacks_nothing).
 //!
 //! **How it waits.** The suite makes the runtime, with one thread as in a node, and no property
 //! sleeps: it waits for what has to happen, and fails if that has not happened after the backend's
@@ -50,6 +53,8 @@
 //! expected and what it found.
 
 mod backend;
+pub mod delivery;
+pub mod disturbed;
 mod ends;
 pub mod lanes;
 pub mod links;
@@ -65,16 +70,20 @@ pub mod stopping;
 pub mod strangers;
 mod valve;
 
-pub use backend::{Endpoint, Heal, TransportBackend, Verdict};
+pub use backend::{Delivery, Endpoint, Heal, TransportBackend, Verdict};
 
 #[cfg(doc)]
 use crate::transport::Transport;
 
 /// A test for each property of a [`crate::transport::Transport`]. `$backend` makes a new
-/// [`TransportBackend`], for each of them.
+/// [`TransportBackend`], for each of them. Properties of a network that is cut or disturbed take
+/// `$rough` where that is given: so the others can do without what stands between nodes there.
 #[macro_export]
 macro_rules! transport_conformance {
-    ($backend:expr) => {
+    ($backend:expr $(,)?) => {
+        $crate::transport_conformance!($backend, $backend);
+    };
+    ($backend:expr, $rough:expr $(,)?) => {
         $crate::transport_conformance_tests! { messages, $backend, [
             every_kind_of_message_arrives_as_it_was_sent,
             nothing_arrives_that_was_not_sent,
@@ -104,9 +113,18 @@ macro_rules! transport_conformance {
             an_absent_peer_holds_up_no_other_and_is_reached_when_it_comes,
             thousands_of_reconnects_leave_nothing_behind,
         ] }
-        $crate::transport_conformance_tests! { links, $backend, [
+        $crate::transport_conformance_tests! { links, $rough, [
             a_cut_link_carries_nothing_and_a_healed_one_carries_again,
             a_snapshot_over_a_cut_link_fails_and_goes_on_after_healing,
+        ] }
+        $crate::transport_conformance_tests! { delivery, $backend, [
+            a_message_arrives_once_at_most,
+            messages_of_a_lane_arrive_in_the_order_in_which_they_were_sent,
+        ] }
+        $crate::transport_conformance_tests! { disturbed, $rough, [
+            a_disturbed_network_alters_nothing,
+            a_disturbed_network_repeats_and_reorders_nothing,
+            a_snapshot_passes_a_disturbed_network_whole,
         ] }
         $crate::transport_conformance_tests! { strangers, $backend, [
             another_cluster_is_not_heard,

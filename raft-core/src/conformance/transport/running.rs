@@ -6,7 +6,7 @@ use std::time::Duration;
 use tokio::runtime::{Builder, Runtime};
 use tokio::time::timeout;
 
-use super::backend::{Heal, TransportBackend, Verdict};
+use super::backend::{Delivery, Heal, TransportBackend, Verdict};
 use super::ends::{End, Ledger, Setup};
 use crate::id::NodeId;
 
@@ -30,14 +30,22 @@ pub(super) fn run(
 ) -> Verdict {
     let runtime = Builder::new_current_thread().enable_all().build();
     let running = Running(Some(runtime.expect("a runtime")));
+    let lacks_nothing = backend.lacks_nothing();
     let mut net = Net {
         backend,
         ledger: Ledger::default(),
     };
-    match &running.0 {
+    let verdict = match &running.0 {
         Some(runtime) => runtime.block_on(story(&mut net)),
         None => Verdict::Skipped("runtime"),
+    };
+    if let Verdict::Skipped(want) = verdict {
+        assert!(
+            !lacks_nothing,
+            "skipped, for there is no {want}, though the backend says that it lacks nothing"
+        );
     }
+    verdict
 }
 
 impl Net<'_> {
@@ -79,6 +87,14 @@ impl Net<'_> {
 
     pub(super) fn cut(&mut self, one: u64, other: u64) -> Option<Heal> {
         self.backend.cut(NodeId::new(one), NodeId::new(other))
+    }
+
+    pub(super) fn disturb(&mut self, seed: u64) -> Option<Heal> {
+        self.backend.disturb(seed)
+    }
+
+    pub(super) fn delivery(&self) -> Delivery {
+        self.backend.delivery()
     }
 
     pub(super) fn snapshot_bytes(&self) -> u64 {
