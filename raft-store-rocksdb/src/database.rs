@@ -128,13 +128,18 @@ impl Database {
         })
     }
 
-    /// Drops the table files that hold only purged entries, without reading them.
+    /// Drops the table files that hold only purged entries, without reading them. That writes the list
+    /// of tables: if it fails, nobody knows what that has become, and the use of the store has ended.
     pub(crate) fn drop_tables(&self, purged: LogIndex) -> Result<(), StoreError> {
-        guarded(&self.place, "drop purged tables", || {
-            let entries = family(&self.rocks, &self.place, ENTRIES)?;
-            let from = layout::entry_key(LogIndex::new(0));
-            let through = layout::entry_key(purged);
-            Ok(self.rocks.delete_file_in_range_cf(entries, from, through)?)
+        const OPERATION: &str = "drop purged tables";
+        let mut commits = self.commits.lock().unwrap_or_else(PoisonError::into_inner);
+        commits.tidy(OPERATION, || {
+            guarded(&self.place, OPERATION, || {
+                let entries = family(&self.rocks, &self.place, ENTRIES)?;
+                let from = layout::entry_key(LogIndex::new(0));
+                let through = layout::entry_key(purged);
+                Ok(self.rocks.delete_file_in_range_cf(entries, from, through)?)
+            })
         })
     }
 

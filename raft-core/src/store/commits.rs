@@ -60,10 +60,7 @@ impl Commits {
         mark: CommitMark,
         write: impl FnOnce(u64) -> Result<(), StoreError>,
     ) -> Result<(), StoreError> {
-        if mem::replace(&mut self.failed, true) {
-            let source = io::Error::other("an earlier commit failed, open the store anew");
-            return Err(StoreError::io(&self.place, operation)(source));
-        }
+        self.begin(operation)?;
         let commits = self.commits + 1;
         write(commits)?;
         self.commits = commits;
@@ -74,6 +71,30 @@ impl Commits {
             self.floor.sync()?;
         }
         self.failed = false;
+        Ok(())
+    }
+
+    /// Changes the database's files without changing what it holds, between two commits.
+    ///
+    /// # Errors
+    /// Those of `change`. Any ends the use of the store, as that of a commit does.
+    pub fn tidy(
+        &mut self,
+        operation: &'static str,
+        change: impl FnOnce() -> Result<(), StoreError>,
+    ) -> Result<(), StoreError> {
+        self.begin(operation)?;
+        change()?;
+        self.failed = false;
+        Ok(())
+    }
+
+    /// Failed until the end: whatever returns early, or panics, is the last.
+    fn begin(&mut self, operation: &'static str) -> Result<(), StoreError> {
+        if mem::replace(&mut self.failed, true) {
+            let source = io::Error::other("an earlier commit failed, open the store anew");
+            return Err(StoreError::io(&self.place, operation)(source));
+        }
         Ok(())
     }
 }
@@ -159,5 +180,18 @@ mod commits_tests {
         assert!(text.contains("an earlier commit failed"), "{text}");
         drop(commits);
         assert_eq!(Floor::open(&path).unwrap().mark(), mark(4));
+    }
+
+    #[test]
+    fn files_that_could_not_be_tidied_end_the_use_of_the_store_too() {
+        let (_directory, path) = floor();
+        let opened = Floor::open(&path).unwrap();
+        let mut commits = Commits::open("database", opened, mark(4)).unwrap();
+        commits.tidy("drop", || Ok(())).unwrap();
+        let full = || StoreError::io("database", "drop")(io::ErrorKind::StorageFull.into());
+        assert!(commits.tidy("drop", || Err(full())).is_err());
+        let refused = commits.commit("write", CommitMark::default(), |_| Ok(()));
+        let text = refused.unwrap_err().to_string();
+        assert!(text.contains("an earlier commit failed"), "{text}");
     }
 }
