@@ -3,9 +3,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use raft_core::conformance::files::{read_files, write_files};
-use raft_core::conformance::medium::Files;
-use raft_core::conformance::{Backend, FaultyBackend, FileBackend};
+use raft_core::conformance::{Backend, FaultyBackend, OnDirectory};
 use raft_core::memory::MemoryStores;
 use raft_core::store::{FileSnapshotStore, StoreError, Stores};
 use tempfile::TempDir;
@@ -37,43 +35,10 @@ impl FaultyBackend for MemoryThatCrashes {
 }
 
 /// Snapshots on files. Log and records are in memory, and not under test.
-struct OnFiles {
-    directory: TempDir,
-    copy: TempDir,
-    others: MemoryStores,
-}
-
-impl OnFiles {
-    fn new() -> Self {
-        Self {
-            directory: directory(),
-            copy: directory(),
-            others: MemoryStores::new(),
-        }
-    }
-}
-
-impl Backend for OnFiles {
-    fn open(&mut self) -> Stores {
-        let directory = self.directory.path().join("a/b");
-        let snapshots = FileSnapshotStore::open(directory).expect("open the directory");
-        Stores {
-            snapshots: Arc::new(snapshots),
-            ..self.others.open()
-        }
-    }
-}
-
-impl FileBackend for OnFiles {
-    fn files(&mut self) -> Files {
-        read_files(&self.directory.path().join("a/b")).expect("read the directory")
-    }
-
-    fn open_copy(&mut self, files: &Files) -> Result<Stores, StoreError> {
-        self.copy = directory();
-        write_files(self.copy.path(), files).expect("write the copy");
-        open_snapshots(self.copy.path())
-    }
+fn on_files() -> OnDirectory<TempDir> {
+    OnDirectory::new(directory, |directory| {
+        open_snapshots(&directory.join("a/b"))
+    })
 }
 
 fn open_snapshots(directory: &Path) -> Result<Stores, StoreError> {
@@ -104,8 +69,8 @@ mod memory_that_crashes {
 }
 
 mod files {
-    raft_core::snapshot_conformance!(super::OnFiles::new());
-    raft_core::snapshot_file_conformance!(super::OnFiles::new());
+    raft_core::snapshot_conformance!(super::on_files());
+    raft_core::snapshot_file_conformance!(super::on_files());
     raft_core::snapshot_kill_conformance!(
         super::directory(),
         |directory: &super::Path| super::open_snapshots(directory).expect("open the directory"),

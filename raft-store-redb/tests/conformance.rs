@@ -2,42 +2,12 @@
 
 use std::path::Path;
 
-use raft_core::conformance::files::{read_files, write_files};
-use raft_core::conformance::medium::Files;
-use raft_core::conformance::{Backend, FileBackend};
-use raft_core::store::{StoreError, Stores};
+use raft_core::conformance::OnDirectory;
+use raft_core::store::Stores;
 use tempfile::TempDir;
 
-struct Redb {
-    directory: TempDir,
-    copy: TempDir,
-}
-
-impl Redb {
-    fn new() -> Self {
-        Self {
-            directory: directory(),
-            copy: directory(),
-        }
-    }
-}
-
-impl Backend for Redb {
-    fn open(&mut self) -> Stores {
-        open(self.directory.path())
-    }
-}
-
-impl FileBackend for Redb {
-    fn files(&mut self) -> Files {
-        read_files(self.directory.path()).expect("read the directory")
-    }
-
-    fn open_copy(&mut self, files: &Files) -> Result<Stores, StoreError> {
-        self.copy = directory();
-        write_files(self.copy.path(), files).expect("write the copy");
-        raft_store_redb::open(self.copy.path())
-    }
+fn backend() -> OnDirectory<TempDir> {
+    OnDirectory::new(directory, |directory| raft_store_redb::open(directory))
 }
 
 fn open(directory: &Path) -> Stores {
@@ -50,10 +20,16 @@ fn directory() -> TempDir {
     made.expect("a directory")
 }
 
-raft_core::log_conformance!(Redb::new());
-raft_core::stable_conformance!(Redb::new());
-raft_core::snapshot_conformance!(Redb::new());
-raft_core::file_conformance!(Redb::new());
-raft_core::snapshot_file_conformance!(Redb::new());
+raft_core::log_conformance!(backend());
+raft_core::stable_conformance!(backend());
+raft_core::snapshot_conformance!(backend());
+raft_core::file_conformance!(backend());
+raft_core::snapshot_file_conformance!(backend());
 raft_core::kill_conformance!(directory(), open, 200);
 raft_core::snapshot_kill_conformance!(directory(), open, 30);
+#[cfg(target_os = "linux")]
+raft_core::disk_conformance!(
+    directory(),
+    |directory: &Path| raft_store_redb::open(directory),
+    120
+);

@@ -2,42 +2,14 @@
 
 use std::path::Path;
 
-use raft_core::conformance::files::{read_files, write_files};
-use raft_core::conformance::medium::Files;
-use raft_core::conformance::{Backend, FileBackend};
+use raft_core::conformance::OnDirectory;
 use raft_core::store::{StoreError, Stores};
+use raft_core::units::Size;
+use raft_store_rocksdb::RocksdbConfig;
 use tempfile::TempDir;
 
-struct Rocksdb {
-    directory: TempDir,
-    copy: TempDir,
-}
-
-impl Rocksdb {
-    fn new() -> Self {
-        Self {
-            directory: directory(),
-            copy: directory(),
-        }
-    }
-}
-
-impl Backend for Rocksdb {
-    fn open(&mut self) -> Stores {
-        open(self.directory.path())
-    }
-}
-
-impl FileBackend for Rocksdb {
-    fn files(&mut self) -> Files {
-        read_files(self.directory.path()).expect("read the directory")
-    }
-
-    fn open_copy(&mut self, files: &Files) -> Result<Stores, StoreError> {
-        self.copy = directory();
-        write_files(self.copy.path(), files).expect("write the copy");
-        raft_store_rocksdb::open(self.copy.path())
-    }
+fn backend() -> OnDirectory<TempDir> {
+    OnDirectory::new(directory, |directory| raft_store_rocksdb::open(directory))
 }
 
 fn open(directory: &Path) -> Stores {
@@ -50,10 +22,22 @@ fn directory() -> TempDir {
     made.expect("a directory")
 }
 
-raft_core::log_conformance!(Rocksdb::new());
-raft_core::stable_conformance!(Rocksdb::new());
-raft_core::snapshot_conformance!(Rocksdb::new());
-raft_core::file_conformance!(Rocksdb::new());
-raft_core::snapshot_file_conformance!(Rocksdb::new());
+raft_core::log_conformance!(backend());
+raft_core::stable_conformance!(backend());
+raft_core::snapshot_conformance!(backend());
+raft_core::file_conformance!(backend());
+raft_core::snapshot_file_conformance!(backend());
 raft_core::kill_conformance!(directory(), open, 200);
 raft_core::snapshot_kill_conformance!(directory(), open, 30);
+#[cfg(target_os = "linux")]
+raft_core::disk_conformance!(directory(), open_small, 100);
+
+/// With a small buffer, so that table files are written and merged too.
+#[cfg(target_os = "linux")]
+fn open_small(directory: &Path) -> Result<Stores, StoreError> {
+    let config = RocksdbConfig {
+        write_buffer: Size(64 << 10),
+        ..RocksdbConfig::default()
+    };
+    raft_store_rocksdb::open_with(directory, &config)
+}

@@ -2,63 +2,32 @@
 
 use std::path::Path;
 
-use raft_core::conformance::files::{read_files, write_files};
-use raft_core::conformance::medium::Files;
-use raft_core::conformance::{Backend, FileBackend};
-use raft_core::store::{StoreError, Stores};
+use raft_core::conformance::OnDirectory;
 use raft_examples::own::file_store;
 use tempfile::TempDir;
 
-struct OnFile {
-    directory: TempDir,
-    copy: TempDir,
-}
-
-impl OnFile {
-    fn new() -> Self {
-        Self {
-            directory: directory(),
-            copy: directory(),
-        }
-    }
+fn backend() -> OnDirectory<TempDir> {
+    OnDirectory::new(directory, |directory| file_store::open(directory))
 }
 
 fn directory() -> TempDir {
     TempDir::new().expect("a directory")
 }
 
-impl Backend for OnFile {
-    fn open(&mut self) -> Stores {
-        file_store::open(self.directory.path()).expect("the store opens")
-    }
-}
-
-impl FileBackend for OnFile {
-    fn files(&mut self) -> Files {
-        read_files(self.directory.path()).expect("the directory can be read")
-    }
-
-    fn open_copy(&mut self, files: &Files) -> Result<Stores, StoreError> {
-        self.copy = directory();
-        write_files(self.copy.path(), files).expect("the copy can be written");
-        file_store::open(self.copy.path())
-    }
-}
-
 mod log {
-    raft_core::log_conformance!(super::OnFile::new());
+    raft_core::log_conformance!(super::backend());
 }
 
 mod stable {
-    raft_core::stable_conformance!(super::OnFile::new());
+    raft_core::stable_conformance!(super::backend());
 }
 
 mod snapshot {
-    raft_core::snapshot_conformance!(super::OnFile::new());
+    raft_core::snapshot_conformance!(super::backend());
 }
 
 mod files {
-    raft_core::file_conformance!(super::OnFile::new());
+    raft_core::file_conformance!(super::backend());
 }
 
 mod kill {
@@ -66,5 +35,14 @@ mod kill {
         super::directory(),
         |directory: &super::Path| super::file_store::open(directory).expect("the store opens"),
         20
+    );
+}
+
+#[cfg(target_os = "linux")]
+mod disk {
+    raft_core::disk_conformance!(
+        super::directory(),
+        |directory: &super::Path| super::file_store::open(directory),
+        60
     );
 }

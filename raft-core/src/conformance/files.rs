@@ -1,5 +1,6 @@
 //! Properties of log and stable records on files: what is copied, damaged or cut short.
 
+use std::fmt;
 use std::fs;
 use std::io;
 use std::path::Path;
@@ -24,6 +25,86 @@ pub trait FileBackend: Backend {
     /// # Errors
     /// [`StoreError`], which these properties are about.
     fn open_copy(&mut self, files: &Files) -> Result<Stores, StoreError>;
+}
+
+/// A [`FileBackend`] whose stores lie in a directory that they have for themselves. Copies are opened in
+/// another one.
+///
+/// ```
+/// use raft_core::conformance::OnDirectory;
+/// use raft_core::memory::MemoryStores;
+/// use raft_core::store::{FileSnapshotStore, StoreError, Stores};
+/// use std::path::Path;
+/// use std::sync::Arc;
+/// use tempfile::TempDir;
+///
+/// /// Yours. This one has only its snapshots there.
+/// fn open(directory: &Path) -> Result<Stores, StoreError> {
+///     let snapshots = Arc::new(FileSnapshotStore::open(directory)?);
+///     Ok(Stores { snapshots, ..MemoryStores::new().open() })
+/// }
+///
+/// fn backend() -> OnDirectory<TempDir> {
+///     OnDirectory::new(|| TempDir::new().expect("a directory"), open)
+/// }
+///
+/// raft_core::snapshot_conformance!(backend());
+/// raft_core::snapshot_file_conformance!(backend());
+/// # fn main() {
+/// #     use raft_core::conformance::snapshot;
+/// #     snapshot::a_finished_snapshot_is_read_back_and_outlives_reopening(&mut backend());
+/// # }
+/// ```
+pub struct OnDirectory<D> {
+    make: Box<dyn Fn() -> D>,
+    open: Open,
+    directory: D,
+    /// Whoever is dropped takes the directory along.
+    copy: D,
+}
+
+type Open = Box<dyn Fn(&Path) -> Result<Stores, StoreError>>;
+
+impl<D: AsRef<Path>> OnDirectory<D> {
+    /// `make` makes an empty directory that lives as long as the value does (`tempfile::TempDir` does);
+    /// `open` opens the stores below a directory, and creates them if it is empty.
+    pub fn new(
+        make: impl Fn() -> D + 'static,
+        open: impl Fn(&Path) -> Result<Stores, StoreError> + 'static,
+    ) -> Self {
+        Self {
+            directory: make(),
+            copy: make(),
+            make: Box::new(make),
+            open: Box::new(open),
+        }
+    }
+}
+
+impl<D: AsRef<Path>> fmt::Debug for OnDirectory<D> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("OnDirectory")
+            .field("directory", &self.directory.as_ref())
+            .finish_non_exhaustive()
+    }
+}
+
+impl<D: AsRef<Path>> Backend for OnDirectory<D> {
+    fn open(&mut self) -> Stores {
+        (self.open)(self.directory.as_ref()).expect("the stores are opened")
+    }
+}
+
+impl<D: AsRef<Path>> FileBackend for OnDirectory<D> {
+    fn files(&mut self) -> Files {
+        read_files(self.directory.as_ref()).expect("the directory is read")
+    }
+
+    fn open_copy(&mut self, files: &Files) -> Result<Stores, StoreError> {
+        self.copy = (self.make)();
+        write_files(self.copy.as_ref(), files).expect("the copy is written");
+        (self.open)(self.copy.as_ref())
+    }
 }
 
 /// A test for each property of log and stable records on files. `$backend` makes a new, empty
@@ -244,8 +325,8 @@ pub(super) struct Damaged {
     what: String,
 }
 
-impl std::fmt::Display for Damaged {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+impl fmt::Display for Damaged {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.what)
     }
 }

@@ -221,18 +221,25 @@ impl Order {
         })
     }
 
-    /// Starts a child, kills it at `moment`, and returns how many steps it reported as done.
-    pub(super) fn give(&self, test: &str, moment: Moment) -> u64 {
+    /// Starts this program again, with this order, for one test.
+    pub(super) fn command(&self, test: &str) -> Command {
         let test = test.split_once("::").map_or(test, |(_, test)| test);
         let directory = self
             .directory
             .to_str()
             .expect("a directory with a plain name");
-        let program = env::current_exe().expect("the path of this program");
-        let mut child = Command::new(program)
+        let mut command = Command::new(env::current_exe().expect("the path of this program"));
+        command
             .args([test, "--exact", "--nocapture", "--test-threads=1"])
             .env(VARIABLE, format!("{} {directory}", self.seed))
-            .stdin(Stdio::null())
+            .stdin(Stdio::null());
+        command
+    }
+
+    /// Starts a child, kills it at `moment`, and returns how many steps it reported as done.
+    pub(super) fn give(&self, test: &str, moment: Moment) -> u64 {
+        let mut child = self
+            .command(test)
             .stdout(Stdio::piped())
             .spawn()
             .expect("the child is started");

@@ -360,6 +360,8 @@ pub struct Crash {
     pub operations: usize,
     /// What had reached the medium besides what was synced.
     pub reached: String,
+    /// Whether that is the beginning of what was done, in the order in which it was done.
+    pub is_in_order: bool,
     /// What is found.
     pub files: Files,
 }
@@ -386,6 +388,7 @@ impl Iterator for Crashes {
                 return Some(Crash {
                     operations: self.operations,
                     reached: format!("{shape} of {} unsynced", self.unsynced.len()),
+                    is_in_order: matches!(shape, Shape::Prefix(_) | Shape::Torn(..)),
                     files,
                 });
             }

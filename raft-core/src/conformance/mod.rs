@@ -12,6 +12,7 @@
 //! | show its files and open copies of them | [`FileBackend`] | [`file_conformance!`](crate::file_conformance), [`snapshot_file_conformance!`](crate::snapshot_file_conformance) |
 //! | lie on a [`medium::Medium`] | [`CrashBackend`] | [`crash_conformance!`](crate::crash_conformance) |
 //! | be opened by another process | a function | [`kill_conformance!`](crate::kill_conformance), [`snapshot_kill_conformance!`](crate::snapshot_kill_conformance) |
+//! | the same, on Linux, with a C compiler | a function | `disk_conformance!` |
 //!
 //! Each capability is a trait of its own and not a method that may say "no": a suite that was not
 //! run is not called, rather than passed.
@@ -77,53 +78,32 @@
 //! # Files
 //!
 //! ```
+//! use std::path::Path;
 //! use std::sync::Arc;
 //!
-//! use raft_core::conformance::files::{read_files, write_files};
-//! use raft_core::conformance::medium::Files;
-//! use raft_core::conformance::{Backend, FileBackend};
+//! use raft_core::conformance::OnDirectory;
 //! use raft_core::memory::MemoryStores;
 //! use raft_core::store::{FileSnapshotStore, StoreError, Stores};
 //! use tempfile::TempDir;
 //!
-//! struct OnFiles {
-//!     directory: TempDir,
-//!     copy: TempDir,
-//! }
-//!
-//! impl Backend for OnFiles {
-//!     fn open(&mut self) -> Stores {
-//!         open(self.directory.path()).expect("open")
-//!     }
-//! }
-//!
-//! impl FileBackend for OnFiles {
-//!     fn files(&mut self) -> Files {
-//!         read_files(self.directory.path()).expect("read the directory")
-//!     }
-//!
-//!     fn open_copy(&mut self, files: &Files) -> Result<Stores, StoreError> {
-//!         self.copy = TempDir::new().expect("a directory");
-//!         write_files(self.copy.path(), files).expect("write the copy");
-//!         open(self.copy.path())
-//!     }
-//! }
-//!
-//! fn open(directory: &std::path::Path) -> Result<Stores, StoreError> {
+//! fn open(directory: &Path) -> Result<Stores, StoreError> {
 //!     let snapshots = Arc::new(FileSnapshotStore::open(directory)?);
 //!     Ok(Stores { snapshots, ..MemoryStores::new().open() })
 //! }
 //!
-//! fn backend() -> OnFiles {
-//!     let directory = || TempDir::new().expect("a directory");
-//!     OnFiles { directory: directory(), copy: directory() }
+//! fn directory() -> TempDir {
+//!     TempDir::new().expect("a directory")
+//! }
+//!
+//! fn backend() -> OnDirectory<TempDir> {
+//!     OnDirectory::new(directory, open)
 //! }
 //!
 //! raft_core::snapshot_file_conformance!(backend());
 //! // The children of this test are killed, 20 of them.
 //! raft_core::snapshot_kill_conformance!(
-//!     TempDir::new().expect("a directory"),
-//!     |directory: &std::path::Path| open(directory).expect("open"),
+//!     directory(),
+//!     |directory: &Path| open(directory).expect("open"),
 //!     20
 //! );
 //! # fn main() {
@@ -131,6 +111,8 @@
 //! #     snapshot_files::a_snapshot_cut_short_is_noticed_before_it_is_used(&mut backend());
 //! # }
 //! ```
+//!
+//! [`OnDirectory`] is for stores that have a directory for themselves; others implement [`FileBackend`].
 //!
 //! A log on files calls `file_conformance!` and `kill_conformance!` in the same way. What a killed
 //! process leaves is exact, and found quickly; what is left when the power fails depends on more.
@@ -168,6 +150,12 @@
 //! # }
 //! ```
 //!
+//! # A disk that fails
+//!
+//! An engine that lets nothing be replaced is watched from below: `disk_conformance!` fails each of its
+//! calls to the system, and lays out what a loss of power would leave of its files. How, the chapter of
+//! the module `disk` tells (on Linux, where it is).
+//!
 //! Transports have a suite of their own: [`transport`].
 //!
 //! The suites themselves are tested: `tests/broken_stores` and `tests/broken_transports` have a
@@ -175,6 +163,8 @@
 
 mod calls;
 pub mod crash;
+#[cfg(all(target_os = "linux", target_pointer_width = "64"))]
+pub mod disk;
 pub mod faults;
 pub mod files;
 mod history;
@@ -192,7 +182,7 @@ pub mod transport;
 
 pub use crash::CrashBackend;
 pub use faults::FaultyBackend;
-pub use files::FileBackend;
+pub use files::{FileBackend, OnDirectory};
 pub use make::{command, entries_after, sized};
 
 use crate::store::Stores;

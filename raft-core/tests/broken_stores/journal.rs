@@ -139,14 +139,23 @@ fn open_on(medium: &Medium, fault: Option<Fault>) -> Result<Stores, StoreError> 
     open(Box::new(journal), Box::new(floor), fault)
 }
 
-/// A journal on real files below `directory`.
+/// A journal on real files below `directory`, for who needs no error.
 pub(crate) fn open_in(directory: &Path, fault: Option<Fault>) -> Stores {
-    let file = |name: &str| {
+    try_open_in(directory, fault).expect("the journal is intact")
+}
+
+/// A journal on real files below `directory`, whose names are durable too.
+pub(crate) fn try_open_in(directory: &Path, fault: Option<Fault>) -> Result<Stores, StoreError> {
+    let file = |name: &'static str| {
         let mut options = File::options();
         let options = options.create(true).truncate(false).read(true).write(true);
-        Box::new(options.open(directory.join(name)).expect("open a file"))
+        let opened = options.open(directory.join(name));
+        Ok(Box::new(opened.map_err(StoreError::io(name, "open"))?))
     };
-    open(file("journal"), file("floor"), fault).expect("the journal is intact")
+    let (journal, floor) = (file("journal")?, file("floor")?);
+    let synced = File::open(directory).and_then(|folder| folder.sync_all());
+    synced.map_err(StoreError::io("the directory", "sync"))?;
+    open(journal, floor, fault)
 }
 
 type Shared = Arc<Mutex<Writer>>;

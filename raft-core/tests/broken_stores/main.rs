@@ -3,6 +3,8 @@
 
 #[cfg(test)]
 mod broken;
+#[cfg(all(test, target_os = "linux"))]
+mod disk;
 #[cfg(test)]
 mod journal;
 #[cfg(test)]
@@ -28,7 +30,7 @@ mod table {
     use super::broken::{Broken, Fault};
     use super::journal::{self, Fault as JournalFault, Journal};
     use super::lazy::{Fault as LazyFault, Lazy};
-    use super::on_files::{OnFiles, directory, open_snapshots};
+    use super::on_files::{directory, on_files, open_snapshots};
     use super::quiet::quietly;
 
     /// A property, a store that keeps it, and one that does not.
@@ -118,7 +120,7 @@ mod table {
     }
 
     fn of_snapshot_files() -> Vec<Row> {
-        rows! { OnFiles::new, Fault, [
+        rows! { on_files, Fault, [
             ShowsUnfinishedSnapshots =>
                 snapshot_files::a_copy_taken_while_a_snapshot_is_written_does_not_show_it,
             KeptOneByteMore =>

@@ -3,9 +3,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use raft_core::conformance::files::{read_files, write_files};
-use raft_core::conformance::medium::Files;
-use raft_core::conformance::{Backend, FileBackend};
+use raft_core::conformance::OnDirectory;
 use raft_core::memory::MemoryStores;
 use raft_core::store::{FileSnapshotStore, StoreError, Stores};
 use tempfile::TempDir;
@@ -13,38 +11,9 @@ use tempfile::TempDir;
 use crate::broken::{Fault, Remembered};
 use crate::snapshots::BrokenSnapshots;
 
-pub(crate) struct OnFiles {
-    directory: TempDir,
-    copy: TempDir,
-    fault: Option<Fault>,
-}
-
-impl OnFiles {
-    pub(crate) fn new(fault: Option<Fault>) -> Self {
-        Self {
-            directory: directory(),
-            copy: directory(),
-            fault,
-        }
-    }
-}
-
-impl Backend for OnFiles {
-    fn open(&mut self) -> Stores {
-        open_snapshots(self.directory.path(), self.fault).expect("open the directory")
-    }
-}
-
-impl FileBackend for OnFiles {
-    fn files(&mut self) -> Files {
-        read_files(self.directory.path()).expect("read the directory")
-    }
-
-    fn open_copy(&mut self, files: &Files) -> Result<Stores, StoreError> {
-        self.copy = directory();
-        write_files(self.copy.path(), files).expect("write the copy");
-        open_snapshots(self.copy.path(), self.fault)
-    }
+/// With this fault, or none.
+pub(crate) fn on_files(fault: Option<Fault>) -> OnDirectory<TempDir> {
+    OnDirectory::new(directory, move |directory| open_snapshots(directory, fault))
 }
 
 pub(crate) fn open_snapshots(directory: &Path, fault: Option<Fault>) -> Result<Stores, StoreError> {
