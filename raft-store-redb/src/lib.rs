@@ -82,6 +82,11 @@
 //! itself. So it is as large as the log ever was, and what commits need while they are under way:
 //! in the test that appends and purges 4 MiB at a time it stays below 12 MiB however long it goes on.
 //! [`compact`] gives back what is free. Memory is the cache, and 8 bytes for each page of the file.
+//!
+//! For 100 bytes of entries of 1 KiB, 64 a commit, 180 are written. An entry of 128 bytes that is committed by
+//! itself is written 170 times over: a commit writes some pages of 4 KiB, however little is in it.
+//! `cargo test -p raft-store-redb --test written -- --nocapture` measures both again, and fails above 250, and
+//! above 250 times.
 
 mod begin_anew;
 mod config;
