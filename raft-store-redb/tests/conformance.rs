@@ -27,9 +27,3 @@ raft_core::file_conformance!(backend());
 raft_core::snapshot_file_conformance!(backend());
 raft_core::kill_conformance!(directory(), open, 200);
 raft_core::snapshot_kill_conformance!(directory(), open, 30);
-#[cfg(target_os = "linux")]
-raft_core::disk_conformance!(
-    directory(),
-    |directory: &Path| raft_store_redb::open(directory),
-    120
-);

@@ -37,12 +37,3 @@ mod kill {
         20
     );
 }
-
-#[cfg(target_os = "linux")]
-mod disk {
-    raft_core::disk_conformance!(
-        super::directory(),
-        |directory: &super::Path| super::file_store::open(directory),
-        60
-    );
-}
