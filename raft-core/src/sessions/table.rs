@@ -160,12 +160,13 @@ impl Table {
             session.floor = call.acknowledged_below;
             session.answers = session.answers.split_off(&session.floor);
         }
-        if call.sequence < session.floor && !mutant(Mutant::SessionSettledApplied) {
+        let is_settled = call.sequence < session.floor;
+        let is_applied_again = mutant(Mutant::SessionRepeatApplied)
+            || (is_settled && mutant(Mutant::SessionSettledApplied));
+        if is_applied_again {
+            Verdict::New
+        } else if is_settled {
             Verdict::Settled
-        } else if call.sequence < session.floor {
-            Verdict::New
-        } else if mutant(Mutant::SessionRepeatApplied) {
-            Verdict::New
         } else if let Some(answer) = session.answers.get(&call.sequence) {
             Verdict::Repeated(answer.clone())
         } else if call.sequence.0 - session.floor.0 >= u64::from(session.limits.window_max) {
