@@ -268,6 +268,9 @@ impl Leader {
             progress.accepted(agreed);
         }
         progress.become_probe(agreed.next());
+        if mutant(Mutant::LeaderTruncates) && agreed.next() > shared.committed {
+            shared.truncate(agreed.next(), out);
+        }
         self.replicate_to(from, shared, out);
     }
 

@@ -97,6 +97,7 @@ mutants! {
     StalledDiskLeads = 50, "a leader stays though its disk stands still";
     PreviousNotChecked = 50, "entries are taken without a look at the one before";
     ConflictKept = 50, "a conflicting suffix is kept";
+    LeaderTruncates = 50, "a leader cuts its own log off where a follower's differs";
     AlwaysTruncates = 50, "every append cuts the log off behind it";
     MatchedIsOwnLast = 50, "a follower acknowledges its whole log";
     CommitNotCapped = 50, "a follower commits beyond what was verified";

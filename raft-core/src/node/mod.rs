@@ -80,7 +80,7 @@ mod replacing;
 mod request;
 mod restoring;
 mod snapshots;
-mod snapshotting;
+pub(crate) mod snapshotting;
 mod status;
 mod waiting;
 

@@ -6,13 +6,13 @@ use super::error::{SnapshotError, StopReason};
 use crate::id::LogIndex;
 use crate::snapshot::SnapshotMeta;
 
-pub(super) type SnapshotResult = Result<SnapshotMeta, SnapshotError>;
+pub(crate) type SnapshotResult = Result<SnapshotMeta, SnapshotError>;
 type Reply = oneshot::Sender<SnapshotResult>;
 
-/// At most one snapshot is taken at a time. Callers that come meanwhile wait for the next one,
+/// At most one snapshot is taken at a time. The simulator drives it too. Callers that come meanwhile wait for the next one,
 /// which contains everything that was applied when they asked.
 #[derive(Debug, Default)]
-pub(super) struct Snapshotting {
+pub(crate) struct Snapshotting {
     newest: Option<SnapshotMeta>,
     in_progress: bool,
     /// It waits for the end of a restoration, which may never be heard of here.
@@ -25,23 +25,29 @@ pub(super) struct Snapshotting {
 
 /// What follows from a snapshot's end.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Ended {
+pub(crate) struct Ended {
     /// The core had asked for it.
-    pub(super) for_core: bool,
+    pub(crate) for_core: bool,
     /// Another one must be taken.
-    pub(super) again: bool,
+    pub(crate) again: bool,
 }
 
 impl Snapshotting {
-    pub(super) fn new(newest: Option<SnapshotMeta>) -> Self {
+    pub(crate) fn new(newest: Option<SnapshotMeta>) -> Self {
         Self {
             newest,
             ..Self::default()
         }
     }
 
+    /// Whether one is being taken.
+    #[cfg(feature = "sim")]
+    pub(crate) fn is_in_progress(&self) -> bool {
+        self.in_progress
+    }
+
     /// A snapshot is in our store, taken here or received.
-    pub(super) fn stored(&mut self, meta: &SnapshotMeta) {
+    pub(crate) fn stored(&mut self, meta: &SnapshotMeta) {
         let newer = |newest: &SnapshotMeta| newest.id().index < meta.id().index;
         if self.newest.as_ref().is_none_or(newer) {
             self.newest = Some(meta.clone());
@@ -50,14 +56,14 @@ impl Snapshotting {
 
     /// The core wants one. Whether it must be begun.
     #[must_use]
-    pub(super) fn core_asks(&mut self) -> bool {
+    pub(crate) fn core_asks(&mut self) -> bool {
         self.for_core = true;
         !std::mem::replace(&mut self.in_progress, true)
     }
 
     /// A caller wants one that contains everything `applied`. Whether it must be begun.
     #[must_use]
-    pub(super) fn caller_asks(&mut self, applied: LogIndex, reply: Reply) -> bool {
+    pub(crate) fn caller_asks(&mut self, applied: LogIndex, reply: Reply) -> bool {
         if let Some(newest) = self
             .newest
             .as_ref()
@@ -82,13 +88,13 @@ impl Snapshotting {
     }
 
     /// The one in progress has to wait. Callers do not: nobody can say for how long (RULE 6).
-    pub(super) fn delayed(&mut self) {
+    pub(crate) fn delayed(&mut self) {
         self.is_delayed = true;
         self.refuse_all(&SnapshotError::Restoring);
     }
 
     /// The one in progress has ended.
-    pub(super) fn ended(&mut self, result: &SnapshotResult) -> Ended {
+    pub(crate) fn ended(&mut self, result: &SnapshotResult) -> Ended {
         if let Ok(meta) = result {
             self.stored(meta);
         }
@@ -106,7 +112,7 @@ impl Snapshotting {
     }
 
     /// The node stops: answers everybody.
-    pub(super) fn fail_all(&mut self, reason: &StopReason) {
+    pub(crate) fn fail_all(&mut self, reason: &StopReason) {
         self.refuse_all(&SnapshotError::Stopped(reason.clone()));
     }
 

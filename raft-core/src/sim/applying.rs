@@ -124,7 +124,7 @@ impl Cluster {
             node.is_delayed = true;
             if node.gathering.is_open() || node.is_overtaken {
                 self.meet(Situation::SnapshotDelayed);
-                self.snapshot_delayed(id);
+                self.snapshot_delayed(id)?;
             }
         }
         self.take_delayed_snapshot(id)

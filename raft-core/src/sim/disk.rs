@@ -194,6 +194,11 @@ impl Disk {
         self.durable.recover(config)
     }
 
+    /// The newest snapshot that can be listed.
+    pub(super) fn newest_listed(&self) -> Option<&SnapshotMeta> {
+        self.durable.listed().next_back().map(|(meta, _)| meta)
+    }
+
     /// The newest snapshot that can be listed, if it can be read, too.
     pub(super) fn newest_snapshot(&self) -> Option<&(SnapshotMeta, Machine)> {
         let damage = &self.durable.damage;

@@ -12,7 +12,7 @@ use super::machine::Machine;
 use super::parts::Parts;
 use super::plan::Plan;
 use super::situation::Situation;
-use super::snapshotting::Snapshotting;
+use super::snapshotting::SnapshotRequests;
 use super::story::Mark;
 use super::watch::{Moment, Watched};
 use crate::consensus::mutant::{Mutant, mutant};
@@ -61,7 +61,7 @@ pub(super) struct SimNode {
     /// What local reads have shown in this life.
     pub(super) shown: LogIndex,
     /// Which snapshot is being taken, and who waits for it.
-    pub(super) snapshotting: Snapshotting,
+    pub(super) snapshotting: SnapshotRequests,
     /// Where received snapshots come in. Parts of them outlive the node's lives, like its disk.
     pub(super) inbox: Inbox,
     pub(super) parts: Parts,
@@ -96,7 +96,7 @@ impl SimNode {
             woken_at: None,
             busy_until: Timestamp::ZERO,
             shown: LogIndex::ZERO,
-            snapshotting: Snapshotting::default(),
+            snapshotting: SnapshotRequests::default(),
             inbox: parts.inbox(),
             parts,
             sender: None,
@@ -147,7 +147,8 @@ impl Cluster {
         node.is_delayed = false;
         node.is_overtaken = false;
         node.shown = LogIndex::ZERO;
-        node.snapshotting = Snapshotting::default();
+        let newest = node.disk.newest_listed().cloned();
+        node.snapshotting = SnapshotRequests::new(newest);
         node.woken_at = None;
         let setup = Setup {
             id,

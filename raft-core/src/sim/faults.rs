@@ -67,7 +67,7 @@ impl Cluster {
             self.count("elections kicked");
             self.step(victim, Event::CampaignRequested)?;
         }
-        self.draw_requests(&ids);
+        self.draw_requests(&ids)?;
         self.draw_tampering(&ids);
         self.strike()
     }

@@ -147,6 +147,7 @@ impl Cluster {
         }
         if let Some(node) = self.nodes.get_mut(&to) {
             node.disk.keep_snapshot(meta.clone(), machine);
+            node.snapshotting.stored(&meta);
         }
         let last = Some(meta.id());
         self.step(to, Event::SnapshotReceived { from, term, meta })?;

@@ -33,7 +33,6 @@ mod operator;
 mod own;
 mod parts;
 mod plan;
-mod recovery;
 mod repair;
 mod report;
 mod requests;

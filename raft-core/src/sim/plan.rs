@@ -122,6 +122,7 @@ impl Plan {
             tampering: 0,
         };
         adversary.sharpen(&mut plan);
+        plan.config.snapshot_interval = snapshot_interval(seed, &plan.config);
         // Only now is it known whether leases trust the clocks.
         plan.mishaps = Mishaps::from_seed(seed, plan.config.lease_reads);
         if plan.mishaps.do_harm() {
@@ -183,6 +184,14 @@ fn config(chance: &mut Chance) -> Config {
         config.unapplied_bytes_max = usize_between(chance, 1, 500);
     }
     config
+}
+
+/// In one life of six a snapshot is due by time, too.
+fn snapshot_interval(seed: u64, config: &Config) -> Option<Duration> {
+    let mut chance = Chance::new(seed, 34);
+    let is_timed = chance.below(6) == 0;
+    let (low, high) = (config.election_timeout, 20 * config.election_timeout);
+    is_timed.then(|| chance.duration(low, high))
 }
 
 fn usize_between(chance: &mut Chance, low: u64, high: u64) -> usize {

@@ -1,6 +1,6 @@
 //! What operators ask of nodes: changes of membership, and snapshots.
 
-use super::check::{Asked, Broken, broken};
+use super::check::{Asked, Broken, Held, broken};
 use super::cluster::Cluster;
 use crate::change::MembershipChange;
 use crate::consensus::{ChangeRefusal, Event};
@@ -40,12 +40,13 @@ impl Cluster {
     }
 
     /// Each millisecond, somebody may want a snapshot.
-    pub(super) fn draw_requests(&mut self, ids: &[NodeId]) {
+    pub(super) fn draw_requests(&mut self, ids: &[NodeId]) -> Held {
         if !self.asks.happens(self.plan.snapshot_requests) {
-            return;
+            return Ok(());
         }
-        if let Some(node) = self.asks.pick(ids).copied().filter(|id| self.is_up(*id)) {
-            self.ask_for_snapshot(node);
+        match self.asks.pick(ids).copied().filter(|id| self.is_up(*id)) {
+            Some(node) => self.ask_for_snapshot(node),
+            None => Ok(()),
         }
     }
 }

@@ -285,6 +285,7 @@ impl Cluster {
                 return Ok(());
             };
             node.disk.keep_snapshot(meta.clone(), machine);
+            node.snapshotting.stored(&meta);
             node.retain_snapshots();
             self.step(id, Event::SnapshotTaken(meta))?;
         }

@@ -371,6 +371,7 @@ impl Cluster {
         self.end_stream(&stream, Some(meta.id()));
         if let Some(node) = self.nodes.get_mut(&to) {
             node.disk.keep_snapshot(meta.clone(), machine);
+            node.snapshotting.stored(&meta);
         }
         self.step(to, Event::SnapshotReceived { from, term, meta })
     }

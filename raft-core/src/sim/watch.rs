@@ -388,6 +388,7 @@ impl Cluster {
         step.votes_for_complete_logs()?;
         step.commits_what_it_verified(watched)?;
         step.feeds_its_machine(watched)?;
+        step.only_appends_as_leader()?;
         step.sends_its_own_log()?;
         step.confirms_rightly(watched)?;
         step.has_no_long_lease(watched)?;

@@ -42,7 +42,7 @@ const TABLE: &[(Ring, Option<&[Ring]>)] = &[
     ),
     (
         &["sim"],
-        Some(&[WORDS, CORE, CONTRACTS, &["memory"], &["sessions"]]),
+        Some(&[WORDS, CORE, CONTRACTS, SHELL, &["memory"], &["sessions"]]),
     ),
     (&["typed"], Some(&[WORDS, CORE, CONTRACTS, SHELL])),
     (&["recover"], Some(&[WORDS, CORE, CONTRACTS])),

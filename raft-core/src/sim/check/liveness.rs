@@ -1,10 +1,10 @@
-//! After the last fault the cluster has to recover, within a bound (liveness).
+//! After the last fault the cluster has to recover, within a bound.
 
 use std::time::Duration;
 
-use super::check::{Broken, broken};
-use super::cluster::Cluster;
+use super::{Broken, broken};
 use crate::id::LogIndex;
+use crate::sim::cluster::Cluster;
 
 /// How many election timeouts a healed cluster may take to elect, catch up and answer.
 const RECOVERY_TIMEOUTS: u32 = 60;
@@ -12,7 +12,7 @@ const RECOVERY_TIMEOUTS: u32 = 60;
 impl Cluster {
     /// After the last fault: one leader, that commits new entries, which everyone applies, and
     /// everybody who waits is answered; within a bound.
-    pub(super) fn recover(&mut self) -> Result<(), Broken> {
+    pub(in crate::sim) fn recover(&mut self) -> Result<(), Broken> {
         // What was delayed before the end may still come.
         let straggling = 10 * self.plan.config.election_timeout + Duration::from_secs(4);
         self.run_until(self.now + straggling)?;
