@@ -127,12 +127,6 @@ impl Disk {
         told
     }
 
-    /// Whether entries behind `index` are part of the sync under way.
-    pub(super) fn is_writing_beyond(&self, index: LogIndex) -> bool {
-        let mut writes = self.queue.iter().take(self.syncing);
-        writes.any(|write| write.append.last().is_some_and(|last| last.index() > index))
-    }
-
     /// What a truncation at `from` removes.
     pub(super) fn suffix(&self, from: LogIndex) -> Suffix {
         let stored = self.durable.entries.iter();

@@ -334,9 +334,6 @@ impl Cluster {
                 self.count("snapshots restored");
                 if let Some(node) = self.nodes.get_mut(&id) {
                     node.restores += 1;
-                    if node.disk.is_writing_beyond(meta.id().index) {
-                        self.meet(Situation::SnapshotOvertakesWrites);
-                    }
                 }
                 self.schedule_machine(id, Own::Restore(meta));
                 Ok(())

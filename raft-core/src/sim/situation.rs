@@ -128,7 +128,6 @@ situations! {
     DamageFoundAtStart = "a node finds damage when it starts, and does not start",
     ForeignDiskFound = "a node finds an old image of its disk, or another node's, and does not start",
     StartedPastDamagedSnapshot = "a node starts from an older snapshot than its newest, which is damaged",
-    SnapshotOvertakesWrites = "a snapshot overtakes entries beyond it, on their way to the disk",
     SnapshotUnreadable = "a leader cannot read the snapshot that it owes",
     LeaderLostItsDisk = "a leader loses its disk",
     LostNodeReplaced = "a lost node is replaced by a new one",
