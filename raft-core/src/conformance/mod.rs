@@ -156,12 +156,16 @@
 //! calls to the system, and lays out what a loss of power would leave of its files. How, the chapter of
 //! the module `disk` tells (on Linux, where it is).
 //!
+//! What a store writes and takes for a load of yours, the module `cost` measures (on Linux).
+//!
 //! Transports have a suite of their own: [`transport`].
 //!
 //! The suites themselves are tested: `tests/broken_stores` and `tests/broken_transports` have a
 //! backend for each property that breaks it.
 
 mod calls;
+#[cfg(target_os = "linux")]
+pub mod cost;
 pub mod crash;
 #[cfg(all(target_os = "linux", target_pointer_width = "64"))]
 pub mod disk;

@@ -88,10 +88,10 @@ impl Report {
         counts.sum()
     }
 
-    /// Whether so little happened that it proves nothing: nobody was elected, or hardly anything
-    /// was committed. A life without faults may count, for what goes wrong in it has no excuse.
+    /// Whether so little happened that it proves nothing: nobody was elected, hardly anything was
+    /// committed, or nothing went wrong.
     pub fn is_weak(&self) -> bool {
-        self.elections == 0 || self.committed < COMMITTED_LEAST
+        self.elections == 0 || self.committed < COMMITTED_LEAST || self.faults() == 0
     }
 
     /// Adds the figures of another run.
