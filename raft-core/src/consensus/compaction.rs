@@ -51,7 +51,7 @@ impl Shared {
     }
 
     /// Unless one is on its way: the time is then counted anew from its end.
-    fn ask_for_snapshot(&mut self, out: &mut Effects) {
+    pub(super) fn ask_for_snapshot(&mut self, out: &mut Effects) {
         if self.compaction.is_taking || self.apply.is_restoring() {
             return;
         }

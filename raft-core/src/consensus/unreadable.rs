@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 
 use super::Raft;
-use super::effect::{Effect, Effects};
+use super::effect::Effects;
 use super::leader::Leader;
 use super::mutant::{Mutant, mutant};
 use super::progress::Replication;
@@ -33,10 +33,7 @@ impl Shared {
         }
         self.compaction.abstains_until =
             self.now + ABSTINENCE_TIMEOUTS * self.config.election_timeout;
-        if !self.compaction.is_taking && !self.apply.is_restoring() {
-            self.compaction.is_taking = true;
-            out.push(Effect::TakeSnapshot);
-        }
+        self.ask_for_snapshot(out);
     }
 
     /// Whether this node leaves the office to others for a while.

@@ -32,6 +32,7 @@ use crate::id::{
 use crate::membership::Membership;
 use crate::snapshot::SnapshotMeta;
 use crate::state_machine::{RestoreCheck, StateMachine};
+use crate::store::contents::contents;
 use crate::store::{
     LogBounds, LogReader, LogStore, Relocation, SnapshotStore, StableRecord, StableStore,
     StoreError, Stores,
@@ -79,16 +80,16 @@ pub(super) fn recover(
     machine: Box<dyn StateMachine>,
     initial_state: Option<InitialState>,
 ) -> Result<Recovered, StartError> {
-    Relocation::check(stores.stable.as_ref())?;
-    let contents = stores.contents()?;
     let Stores {
         mut log,
         mut stable,
         snapshots,
     } = stores;
+    Relocation::check(stable.as_ref())?;
     let mut list = snapshots.list()?;
     let damaged = snapshots.damaged()?.into_iter().next();
     let hard_state = HardState::load(stable.as_ref())?;
+    let contents = contents(log.bounds()?.last, hard_state, &list, damaged.as_ref());
     let former = FormerLives::load(stable.as_ref())?;
     let identity = claim(who, stable.as_mut(), contents.as_deref(), former.as_ref())?;
     if contents.is_none() && former.is_none() {

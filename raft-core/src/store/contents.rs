@@ -4,6 +4,7 @@ use super::{StableRecord, StoreError, Stores};
 use crate::former_lives::FormerLives;
 use crate::hard_state::HardState;
 use crate::id::ChainLink;
+use crate::snapshot::SnapshotMeta;
 
 impl Stores {
     /// Whether a node that starts on these stores goes on with what they hold: an initial membership, or
@@ -14,23 +15,29 @@ impl Stores {
     /// [`StoreError`] of the medium, or of damage. Damage is never taken for absence.
     pub fn has_state(&self) -> Result<bool, StoreError> {
         let began_anew = FormerLives::load(self.stable.as_ref())?.is_some();
-        Ok(began_anew || self.contents()?.is_some())
-    }
-
-    /// What they hold besides an identity, in words; `None` if nothing.
-    pub(crate) fn contents(&self) -> Result<Option<String>, StoreError> {
         let hard_state = HardState::load(self.stable.as_ref())?;
-        let bounds = self.log.bounds()?;
-        Ok(if let Some(newest) = self.snapshots.list()?.first() {
-            Some(newest.to_string())
-        } else if bounds.last != ChainLink::ORIGIN {
-            Some(format!("a log through entry {}", bounds.last.id))
-        } else if let Some(hard_state) = hard_state {
-            Some(hard_state.to_string())
-        } else {
-            // Never taken for empty stores: what is damaged was there.
-            let damaged = self.snapshots.damaged()?.into_iter().next();
-            damaged.map(|error| error.to_string())
-        })
+        let (snapshots, damaged) = (self.snapshots.list()?, self.snapshots.damaged()?);
+        let last = self.log.bounds()?.last;
+        let contents = contents(last, hard_state, &snapshots, damaged.first());
+        Ok(began_anew || contents.is_some())
+    }
+}
+
+/// What stores hold besides an identity, in words, from what was read of them; `None` if nothing.
+pub(crate) fn contents(
+    last: ChainLink,
+    hard_state: Option<HardState>,
+    snapshots: &[SnapshotMeta],
+    damaged: Option<&StoreError>,
+) -> Option<String> {
+    if let Some(newest) = snapshots.first() {
+        Some(newest.to_string())
+    } else if last != ChainLink::ORIGIN {
+        Some(format!("a log through entry {}", last.id))
+    } else if let Some(hard_state) = hard_state {
+        Some(hard_state.to_string())
+    } else {
+        // Never taken for empty stores: what is damaged was there.
+        damaged.map(ToString::to_string)
     }
 }

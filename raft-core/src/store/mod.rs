@@ -2,7 +2,7 @@
 
 mod begin_anew;
 mod commits;
-mod contents;
+pub(crate) mod contents;
 mod directory;
 mod error;
 mod file_snapshot;
