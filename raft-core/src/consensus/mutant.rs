@@ -68,7 +68,7 @@ mutants! {
     CandidacyNotPersisted = 50, "a candidate asks for votes before its own is on disk";
     AcknowledgedBeforeSync = 50, "entries are acknowledged before they are on disk";
     OwnDiskNotAwaited = 50, "a leader counts its own entries before they are on disk";
-    OverwrittenCountsAsDurable = 50, "entries overwritten on their way to the disk count as durable";
+    OverwrittenCountsAsDurable = 400, "entries overwritten on their way to the disk count as durable";
     ResetKeepsOldDurability = 2000 story "snapshots/a_snapshot_overtakes_a_slow_disk",
         "writes from before a received snapshot count for the log after it";
     AppliedBeforeSync = 50, "entries are applied before they are on this node's disk";
@@ -193,6 +193,16 @@ mutants! {
     ForwardTakenTwice = 400, "a leader appends a forwarded proposal each time that it arrives";
     ForwardAnswersSwapped = 400, "an answer to one forwarded proposal is taken for another";
     ForwardAnswerOfAnyTerm = 400, "a forwarded proposal is answered by another entry at its index";
+    DeposedCallersRefused = 50,
+        "who waits for a deposed leader is told that the write will never be applied";
+    DeadlineIgnored = 400, "nobody looks whether a deadline has passed";
+    StopForgetsReaders = 50, "a node that stops leaves those alone who wait for a read";
+    ForwardInSnapshotRefused = 400,
+        "a forwarded proposal that may be in a received snapshot is said to be replaced";
+    ForwardAnsweredLateLost = 400,
+        "a forwarded proposal that was applied before the leader's answer came is said to be replaced";
+    ForwardReplacedNotTold = 400, "a forwarded proposal that was replaced is waited for for ever";
+    ForwardWaitsAlone = 2000, "a forwarded proposal is waited for though there is no leader";
     SnapshotInRestoration = 400, "a snapshot is taken between the begin and the end of a restoration";
     RestorationOutlivesTerm = 400, "a restoration goes on under another leader";
     RestorationUnverified = 50, "a restoration ends whatever pieces of it are there";

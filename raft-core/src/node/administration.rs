@@ -8,12 +8,12 @@ use crate::change::MembershipChange;
 use crate::consensus::{ChangeRefusal, Event, RoleName, To, TransferError};
 use crate::id::{LogId, NodeId};
 
-pub(super) type ChangeResult = Result<LogId, ChangeMembershipError>;
-pub(super) type TransferResult = Result<NodeId, TransferLeadershipError>;
+pub(crate) type ChangeResult = Result<LogId, ChangeMembershipError>;
+pub(crate) type TransferResult = Result<NodeId, TransferLeadershipError>;
 
 /// The callers. Each is answered, whatever happens to the node (RULE 6).
 #[derive(Debug, Default)]
-pub(super) struct Administration {
+pub(crate) struct Administration {
     /// The change of the step in progress.
     changing: Option<Changing>,
     /// Changes under way, and the entry each began with.
@@ -39,17 +39,14 @@ impl EventLoop {
         reply: oneshot::Sender<ChangeResult>,
     ) {
         let is_abort = change.is_abort();
-        self.administration.changing = Some(Changing { reply, is_abort });
+        self.callers.administration.change_asked(reply, is_abort);
         self.step(Event::ChangeRequested(change));
     }
 
     pub(super) fn transfer_asked(&mut self, to: To, reply: oneshot::Sender<TransferResult>) {
-        self.administration.transferring = Some(reply);
+        self.callers.administration.transfer_asked(reply);
         self.step(Event::TransferRequested(to));
-        let waiting = &mut self.administration;
-        if let Some(reply) = waiting.transferring.take() {
-            waiting.transfer = Some(reply);
-        }
+        self.callers.administration.transfer_begun();
     }
 
     /// Stops the node. A leader hands over first; the core ends that within an election timeout.
@@ -65,12 +62,12 @@ impl EventLoop {
     }
 
     pub(super) fn transfer_ended(&mut self, outcome: Result<NodeId, TransferError>) {
-        let answers_caller = self.administration.transferring.is_some();
+        let answers_caller = self.callers.administration.transferring.is_some();
         // If another transfer is under way, its end is awaited.
         let is_over = !matches!(outcome, Err(TransferError::InProgress(_)));
         let for_shutdown = self.leaving && !answers_caller;
         if !for_shutdown || is_over {
-            self.administration.transfer_ended(outcome);
+            self.callers.administration.transfer_ended(outcome);
         }
         if for_shutdown && is_over {
             self.stop_for(StopReason::Shutdown);
@@ -79,6 +76,29 @@ impl EventLoop {
 }
 
 impl Administration {
+    /// A change is about to be stepped; the step answers.
+    pub(crate) fn change_asked(&mut self, reply: oneshot::Sender<ChangeResult>, is_abort: bool) {
+        self.changing = Some(Changing { reply, is_abort });
+    }
+
+    /// Whether the change of the step in progress was not answered yet.
+    #[cfg(feature = "sim")]
+    pub(crate) fn awaits_answer(&self) -> bool {
+        self.changing.is_some()
+    }
+
+    /// A transfer is about to be stepped; the step may end it.
+    pub(crate) fn transfer_asked(&mut self, reply: oneshot::Sender<TransferResult>) {
+        self.transferring = Some(reply);
+    }
+
+    /// That step is over: what it did not end is under way.
+    pub(crate) fn transfer_begun(&mut self) {
+        if let Some(reply) = self.transferring.take() {
+            self.transfer = Some(reply);
+        }
+    }
+
     /// The change of the step in progress has begun, or nothing was changed.
     pub(super) fn change_answered(&mut self, answer: Result<LogId, ChangeRefusal>) {
         let Some(changing) = self.changing.take() else {
@@ -121,7 +141,7 @@ impl Administration {
     }
 
     /// A transfer has ended: the one that was just asked for, or else the one under way.
-    pub(super) fn transfer_ended(&mut self, outcome: Result<NodeId, TransferError>) {
+    pub(crate) fn transfer_ended(&mut self, outcome: Result<NodeId, TransferError>) {
         if let Some(reply) = self.transferring.take().or_else(|| self.transfer.take()) {
             drop(reply.send(outcome.map_err(TransferLeadershipError::Failed)));
         }

@@ -64,19 +64,19 @@ pub(super) enum Job {
 
 /// What was done.
 #[derive(Debug, Default)]
-pub(super) struct Progress {
+pub(crate) struct Progress {
     /// Everything through this entry is applied; `None` if there was nothing to apply.
-    pub(super) through: Option<LogId>,
+    pub(crate) through: Option<LogId>,
     /// How often the machine's state was replaced by a snapshot.
-    pub(super) restored: usize,
+    pub(crate) restored: usize,
     /// The machine's responses, by rising index.
-    pub(super) responses: Vec<(LogId, Bytes)>,
+    pub(crate) responses: Vec<(LogId, Bytes)>,
     /// Views to be written out; `None` where nothing was applied yet.
-    pub(super) frozen: Vec<Option<Frozen>>,
+    pub(crate) frozen: Vec<Option<Frozen>>,
     /// Backups that have become the state.
-    pub(super) replaced: Vec<Replaced>,
+    pub(crate) replaced: Vec<Replaced>,
     /// The snapshot that was asked for has to wait for the end of a restoration.
-    pub(super) is_delayed: bool,
+    pub(crate) is_delayed: bool,
 }
 
 impl Job {
@@ -87,7 +87,7 @@ impl Job {
 }
 
 /// A snapshot that is yet to be written.
-pub(super) type Frozen = (SnapshotHeader, SnapshotView);
+pub(crate) type Frozen = (SnapshotHeader, SnapshotView);
 
 impl Position {
     /// Right after a snapshot.

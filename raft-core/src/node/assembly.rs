@@ -3,20 +3,18 @@
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
-use std::time::Duration;
 
 use tokio::sync::{broadcast, mpsc, watch};
 use tracing::Span;
 
 use super::Shared;
-use super::administration::Administration;
 use super::applier::{self, Applier, Job};
+use super::callers::Callers;
 use super::clock::Clock;
 use super::crew::Crew;
 use super::error::StartError;
 use super::event_loop::{Batch, EventLoop, Sources, Timer};
 use super::events::EVENTS_MAX;
-use super::forwarding::Forwarding;
 use super::hand::Hand;
 use super::launch::Farewell;
 use super::log_reader::{self, Fetch};
@@ -28,7 +26,6 @@ use super::restoring::{Restoring, piece_bytes};
 use super::snapshots::{self, SnapshotJob, SnapshotWorker};
 use super::snapshotting::Snapshotting;
 use super::status::Counters;
-use super::waiting::Waiting;
 use crate::config::Config;
 use crate::consensus::{Effects, Raft, Setup, Write};
 use crate::hard_state::Identity;
@@ -52,9 +49,6 @@ pub(super) struct Built {
     pub(super) crew: Crew,
     pub(super) farewell: Farewell,
 }
-
-/// How long a forwarded proposal waits for a leader, in election timeouts.
-const FORWARD_PATIENCE: u32 = 10;
 
 /// Who does what may block: a thread each, or the event loop where it does not.
 struct Hands {
@@ -111,7 +105,7 @@ impl Assembly {
             restoring: Restoring::new(&config),
             restore_check: recovered.restore_check,
             snapshots: Arc::clone(&recovered.snapshots),
-            patience: FORWARD_PATIENCE * config.election_timeout,
+            callers: Callers::new(&config, recovered.applied),
             stopping: Arc::clone(stopping),
             transport,
         };
@@ -142,7 +136,7 @@ struct Outside {
     restoring: Restoring,
     restore_check: Option<RestoreCheck>,
     snapshots: Arc<dyn SnapshotStore>,
-    patience: Duration,
+    callers: Callers,
     stopping: Arc<AtomicBool>,
     transport: Arc<dyn Transport>,
 }
@@ -190,8 +184,7 @@ impl Outside {
             clock: self.clock,
             sources,
             gate: self.gate,
-            waiting: Waiting::default(),
-            forwarding: Forwarding::new(self.patience, status.applied),
+            callers: self.callers,
             restoring: self.restoring,
             log: hands.log,
             removals: 0,
@@ -199,7 +192,6 @@ impl Outside {
             applier: hands.applier,
             snapshots: hands.snapshots,
             snapshotting,
-            administration: Administration::default(),
             restores: 0,
             applied: status.applied,
             peers,

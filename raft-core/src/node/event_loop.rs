@@ -10,13 +10,12 @@ use std::sync::atomic::AtomicBool;
 use tokio::sync::{broadcast, mpsc, watch};
 use tokio::time::{Instant, Sleep};
 
-use super::administration::Administration;
 use super::applier::{Applier, Job};
+use super::callers::Callers;
 use super::clock::Clock;
 use super::completion::Completion;
 use super::error::StopReason;
 use super::events::NodeEvent;
-use super::forwarding::Forwarding;
 use super::hand::Hand;
 use super::log_reader::Fetch;
 use super::log_writer::LogWriter;
@@ -26,7 +25,6 @@ use super::restoring::Restoring;
 use super::snapshots::SnapshotJob;
 use super::snapshotting::Snapshotting;
 use super::status::Counters;
-use super::waiting::Waiting;
 use crate::consensus::{Effects, Event, Raft, Standing, Write};
 use crate::hard_state::Identity;
 use crate::id::LogIndex;
@@ -44,8 +42,7 @@ pub(super) struct EventLoop {
     pub(super) now: Timestamp,
     pub(super) sources: Sources,
     pub(super) gate: Arc<ProposalGate>,
-    pub(super) waiting: Waiting,
-    pub(super) forwarding: Forwarding,
+    pub(super) callers: Callers,
     pub(super) restoring: Restoring,
     pub(super) log: Hand<LogWriter, Write>,
     /// How often entries were to be removed from the log.
@@ -54,7 +51,6 @@ pub(super) struct EventLoop {
     pub(super) applier: Hand<Box<Applier>, Job>,
     pub(super) snapshots: mpsc::UnboundedSender<SnapshotJob>,
     pub(super) snapshotting: Snapshotting,
-    pub(super) administration: Administration,
     /// Snapshots that the machine is still to be restored from.
     pub(super) restores: usize,
     pub(super) applied: LogIndex,
@@ -165,8 +161,7 @@ impl EventLoop {
         self.settle();
         self.hand_off();
         self.tell_inbox();
-        self.waiting.expire(self.now);
-        self.forwarding.expire(self.now);
+        self.callers.expire(self.now);
         self.restoring.expire(self.now);
     }
 
@@ -212,11 +207,7 @@ impl EventLoop {
     }
 
     fn next_deadline(&self) -> Option<Timestamp> {
-        let callers = [
-            self.waiting.deadline(),
-            self.forwarding.deadline(),
-            self.restoring.deadline(),
-        ];
+        let callers = [self.callers.deadline(), self.restoring.deadline()];
         let core = self.raft.deadline().into_iter();
         core.chain(callers.into_iter().flatten()).min()
     }

@@ -20,6 +20,7 @@ use crate::restoration::Restoration;
 impl EventLoop {
     /// Executes one effect, or queues it for the end of the turn. Never steps the core.
     pub(super) fn execute(&mut self, effect: Effect) {
+        self.callers.hear(&effect, self.now);
         match effect {
             Effect::Persist(write) => self.persist(write),
             Effect::Send(message) => self.send(message),
@@ -40,36 +41,19 @@ impl EventLoop {
                 self.applier.push(Job::Restore(meta));
             }
             Effect::TakeSnapshot => self.take_snapshot(),
-            Effect::Accepted { term, indexes } => {
+            Effect::Accepted { indexes, .. } => {
                 self.counters.proposals_accepted += indexes.end.distance_from(indexes.start);
-                self.waiting.accepted(term, &indexes);
             }
-            Effect::Refused { count, reason } => {
-                self.counters.proposals_refused += count as u64;
-                self.waiting.refused(count, &reason);
-            }
-            Effect::Forwarded { forward, count } => {
-                self.counters.proposals_forwarded += count as u64;
-                let slots = self.waiting.take_proposed(count);
-                self.forwarding.sent(forward, slots);
-            }
-            Effect::ForwardAnswered {
-                forward,
-                term,
-                indexes,
-                refused,
-            } => self
-                .forwarding
-                .answered(forward, term, &indexes, refused.as_ref()),
-            Effect::ForwardLost { forward } => self.forwarding.lost(forward),
-            Effect::ReadReady { reads, index } => self.waiting.reads_ready(&reads, index),
-            Effect::ReadFailed { reads, reason } => self.waiting.reads_failed(&reads, &reason),
-            Effect::LeadershipLost { term } => {
-                self.waiting.leadership_lost(term);
-                self.administration.leadership_lost();
-            }
-            Effect::ChangeAnswered(answer) => self.administration.change_answered(answer),
-            Effect::MembershipSettled { at } => self.administration.settled(at),
+            Effect::Refused { count, .. } => self.counters.proposals_refused += count as u64,
+            Effect::Forwarded { count, .. } => self.counters.proposals_forwarded += count as u64,
+            // All that there is to do is to answer.
+            Effect::ForwardAnswered { .. }
+            | Effect::ForwardLost { .. }
+            | Effect::ReadReady { .. }
+            | Effect::ReadFailed { .. }
+            | Effect::LeadershipLost { .. }
+            | Effect::ChangeAnswered(_)
+            | Effect::MembershipSettled { .. } => {}
             Effect::TransferEnded(outcome) => self.transfer_ended(outcome),
             Effect::StatusChanged(standing) => self.standing_changed(standing),
             Effect::MembershipChanged { at, membership } => {
@@ -125,15 +109,10 @@ impl EventLoop {
     }
 
     /// What the state machine has done: first the answers, then the core, which may let reads go.
-    pub(super) fn on_progress(&mut self, progress: Progress) {
-        for (id, response) in progress.responses {
-            self.forwarding.applied(id, &response);
-            self.waiting.applied(id, response);
-        }
+    pub(super) fn on_progress(&mut self, mut progress: Progress) {
+        self.callers.progressed(&mut progress);
         if let Some(through) = progress.through {
             self.applied = through.index;
-            self.forwarding
-                .applied_through(through, progress.restored > 0);
             self.step(Event::Applied(through.index));
         }
         if progress.restored > 0 {
@@ -200,9 +179,6 @@ impl EventLoop {
 
     fn give_to_machine(&mut self, entries: Vec<Entry>) {
         self.counters.entries_applied += entries.len() as u64;
-        if let Some(last) = entries.last() {
-            self.waiting.applying(last.index());
-        }
         if !entries.iter().any(may_end_restoration) {
             return self.applier.push(Job::Apply(entries));
         }
@@ -229,8 +205,6 @@ impl EventLoop {
             leader = standing.leader.map(NodeId::get),
             "standing changed"
         );
-        self.forwarding
-            .leader_known(standing.leader.is_some(), self.now);
         self.standing.send_replace(standing);
         self.publish(NodeEvent::StandingChanged(standing));
     }

@@ -12,6 +12,7 @@ use bytes::Bytes;
 
 use super::error::{Outcome, ProposeError, StopReason};
 use super::waiting::{Applied, Slot};
+use crate::consensus::mutant::{Mutant, mutant};
 use crate::consensus::{IndexRange, Refusal};
 use crate::id::{LogId, LogIndex, Term};
 use crate::message::ForwardId;
@@ -19,7 +20,7 @@ use crate::time::Timestamp;
 
 /// The slots, by numbers of their own.
 #[derive(Debug)]
-pub(super) struct Forwarding {
+pub(crate) struct Forwarding {
     next: u64,
     slots: BTreeMap<u64, (Slot, Option<LogId>)>,
     /// On their way to the leader, or the answer back.
@@ -96,7 +97,7 @@ impl Forwarding {
             }
             let id = LogId::new(term, index);
             index = index.next();
-            if id.index <= self.applied {
+            if id.index <= self.applied && !mutant(Mutant::ForwardAnsweredLateLost) {
                 let response = self.recent.iter().find(|(recent, _)| *recent == id);
                 let result = match response.map(|(_, response)| response.clone()) {
                     Some(response) => Ok(Applied { id, response }),
@@ -142,9 +143,10 @@ impl Forwarding {
         self.applied = self.applied.max(last.index);
         while let Some(first) = self.placed.first_entry()
             && *first.key() <= last
+            && !mutant(Mutant::ForwardReplacedNotTold)
         {
             let (appended, number) = first.remove_entry();
-            let error = if restored {
+            let error = if restored && !mutant(Mutant::ForwardInSnapshotRefused) {
                 ProposeError::ResponseLost { appended }
             } else {
                 ProposeError::Overwritten { appended }
@@ -166,7 +168,8 @@ impl Forwarding {
     }
 
     fn lonely_deadline(&self) -> Option<Timestamp> {
-        let since = self.leaderless.filter(|_| !self.placed.is_empty());
+        let is_awaited = !self.placed.is_empty() && !mutant(Mutant::ForwardWaitsAlone);
+        let since = self.leaderless.filter(|_| is_awaited);
         since.map(|since| since + self.patience)
     }
 

@@ -179,7 +179,7 @@ impl EventLoop {
                 return;
             }
         };
-        group.push(self.waiting.read(reply));
+        group.push(self.callers.waiting.read(reply));
     }
 
     fn step_reads(&mut self, reads: Reads) {
@@ -214,11 +214,9 @@ impl EventLoop {
         self.stopping
             .store(true, std::sync::atomic::Ordering::Relaxed);
         self.transport.stop();
-        self.waiting.fail_all(&reason);
+        self.callers.fail_all(&reason);
         self.restoring.fail_all(&reason);
-        self.forwarding.fail_all(&reason);
         self.snapshotting.fail_all(&reason);
-        self.administration.fail_all(&reason);
         // Closed first: whatever is not in here now was never accepted into it.
         self.sources.requests.close();
         while let Ok(request) = self.sources.requests.try_recv() {
@@ -249,7 +247,7 @@ impl EventLoop {
         } else if slot.reply.is_closed() {
             // The caller gave up while the proposal was queued: nobody is misled if it is dropped.
         } else {
-            self.waiting.propose(slot);
+            self.callers.waiting.propose(slot);
             proposals.batch.push(sealed);
         }
     }
@@ -259,7 +257,7 @@ impl EventLoop {
             identity: self.identity,
             raft: self.raft.status(),
             counters: self.counters,
-            proposals_waiting: self.waiting.proposals() + self.forwarding.count(),
+            proposals_waiting: self.callers.proposals(),
         }
     }
 

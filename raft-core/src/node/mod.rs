@@ -23,7 +23,7 @@
 //!    (`consensus/leader.rs`: `advance_commit`).
 //! 9. The apply thread runs the state machine on the committed commands (`node/applier.rs`).
 //! 10. `waiting` finds the slot by index and term: the caller gets the response, or the honest
-//!     error (`node/waiting.rs`).
+//!     error (`node/callers.rs`, `node/waiting.rs`).
 //!
 //! # Threads
 //!
@@ -52,11 +52,12 @@
 //! [`Effect::Send`]: crate::consensus::Effect::Send
 //! [`Effect::Persist`]: crate::consensus::Effect::Persist
 
-mod administration;
-mod applier;
+pub(crate) mod administration;
+pub(crate) mod applier;
 mod assembly;
 mod backup;
 mod builder;
+pub(crate) mod callers;
 mod clock;
 mod completion;
 mod crew;
@@ -82,7 +83,7 @@ mod restoring;
 mod snapshots;
 pub(crate) mod snapshotting;
 mod status;
-mod waiting;
+pub(crate) mod waiting;
 
 pub use backup::{BackupMeta, ForeignBackup};
 pub use builder::NodeBuilder;

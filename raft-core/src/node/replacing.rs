@@ -63,11 +63,11 @@ impl Applier {
 
 /// The state was replaced by a backup.
 #[derive(Debug)]
-pub(super) struct Replaced {
+pub(crate) struct Replaced {
     /// The snapshot that it became.
-    pub(super) meta: SnapshotMeta,
+    pub(crate) meta: SnapshotMeta,
     /// A snapshot was asked for meanwhile: this is the one.
-    pub(super) ends_delay: bool,
+    pub(crate) ends_delay: bool,
 }
 
 /// Makes the pieces of `backup` a snapshot.

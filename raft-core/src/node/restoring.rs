@@ -361,7 +361,7 @@ impl EventLoop {
             expected_term: part.expected_term,
             forward: false,
         };
-        self.waiting.propose(part.slot);
+        self.callers.waiting.propose(part.slot);
         self.step(Event::ProposedUnder(conditions, vec![part.sealed]));
         true
     }

@@ -9,6 +9,7 @@ use bytes::Bytes;
 use tokio::sync::oneshot;
 
 use super::error::{Outcome, ProposeError, ReadError, StopReason};
+use crate::consensus::mutant::{Mutant, mutant};
 use crate::consensus::{IndexRange, Refusal};
 use crate::id::{LogId, LogIndex, Term};
 use crate::message::ReadId;
@@ -23,20 +24,20 @@ pub struct Applied {
     pub response: Bytes,
 }
 
-pub(super) type ProposeResult = Result<Applied, ProposeError>;
-pub(super) type ReadResult = Result<LogIndex, ReadError>;
+pub(crate) type ProposeResult = Result<Applied, ProposeError>;
+pub(crate) type ReadResult = Result<LogIndex, ReadError>;
 
 /// Where the answer to one proposal goes. A caller that has gone away does not mind.
 #[derive(Debug)]
-pub(super) struct Slot {
-    pub(super) reply: oneshot::Sender<ProposeResult>,
+pub(crate) struct Slot {
+    pub(crate) reply: oneshot::Sender<ProposeResult>,
     /// When the caller stops waiting, if ever.
-    pub(super) deadline: Option<Timestamp>,
+    pub(crate) deadline: Option<Timestamp>,
 }
 
 /// Everybody who waits for the event loop.
 #[derive(Debug, Default)]
-pub(super) struct Waiting {
+pub(crate) struct Waiting {
     /// The proposals of the step in progress, in order.
     proposed: VecDeque<Slot>,
     /// Proposals in the log, by rising index. A slot is gone once it was answered early.
@@ -57,7 +58,7 @@ impl Waiting {
     }
 
     /// A proposal is about to be stepped; the step answers in the same order.
-    pub(super) fn propose(&mut self, slot: Slot) {
+    pub(crate) fn propose(&mut self, slot: Slot) {
         self.proposed.push_back(slot);
     }
 
@@ -123,14 +124,18 @@ impl Waiting {
                 kept.push_back((id, slot));
             } else if let Some(slot) = slot {
                 self.forget_deadline(&slot, id.index);
-                slot.answer(Err(ProposeError::LeadershipLost { appended: id }));
+                slot.answer(Err(if mutant(Mutant::DeposedCallersRefused) {
+                    ProposeError::Overwritten { appended: id }
+                } else {
+                    ProposeError::LeadershipLost { appended: id }
+                }));
             }
         }
         self.accepted = kept;
     }
 
     /// A new read.
-    pub(super) fn read(&mut self, reply: oneshot::Sender<ReadResult>) -> ReadId {
+    pub(crate) fn read(&mut self, reply: oneshot::Sender<ReadResult>) -> ReadId {
         let id = ReadId(self.next_read);
         self.next_read = self.next_read.wrapping_add(1);
         self.reads.insert(id, reply);
@@ -162,6 +167,7 @@ impl Waiting {
     pub(super) fn expire(&mut self, now: Timestamp) {
         while let Some((deadline, index)) = self.deadlines.first().copied()
             && deadline <= now
+            && !mutant(Mutant::DeadlineIgnored)
         {
             self.deadlines.pop_first();
             let found = self
@@ -187,6 +193,9 @@ impl Waiting {
             }));
         }
         self.deadlines.clear();
+        if mutant(Mutant::StopForgetsReaders) {
+            return;
+        }
         for (_, reply) in std::mem::take(&mut self.reads) {
             // The caller may have gone away.
             let _ = reply.send(Err(ReadError::Stopped(reason.clone())));

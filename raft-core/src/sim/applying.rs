@@ -1,15 +1,16 @@
 //! What happens at a node's state machine, one thing after the other.
 
-use super::check::{Asked, Broken, broken};
-use super::client::End;
+use bytes::Bytes;
+
+use super::check::{Broken, broken};
 use super::cluster::{Cluster, Happening, Own};
 use super::driver::SimNode;
-use super::machine::Machine;
+use super::machine::{Command, Machine};
 use super::situation::Situation;
-use crate::consensus::{Event, Gathered, Gathering, Refusal};
-use crate::entry::Entry;
-use crate::id::{LogIndex, NodeId};
-use crate::message::ReadId;
+use crate::consensus::{Event, Gathered, Gathering};
+use crate::entry::{Entry, Payload};
+use crate::id::{LogId, NodeId};
+use crate::node::applier::Progress;
 use crate::snapshot::SnapshotMeta;
 
 impl Cluster {
@@ -26,7 +27,7 @@ impl Cluster {
     }
 
     pub(super) fn apply(&mut self, id: NodeId, entries: &[Entry]) -> Result<(), Broken> {
-        let (mut answered, mut replaced) = (Vec::new(), Vec::new());
+        let mut replaced = Vec::new();
         let mut taken = 0;
         for entry in entries {
             if !self.apply_one(id, entry, &mut replaced)? {
@@ -36,9 +37,6 @@ impl Cluster {
                 return Ok(());
             };
             self.checks.state_is(id, entry.index(), node.machine.hash)?;
-            if let Some((term, client)) = node.writes.remove(&entry.index()) {
-                answered.push((client, entry.id(), term == entry.term()));
-            }
             self.take_delayed_snapshot(id)?;
             taken += 1;
         }
@@ -46,23 +44,39 @@ impl Cluster {
         let Some(node) = self.nodes.get(&id).filter(|_| taken > 0) else {
             return Ok(()); // It has stopped, or waits for a snapshot that has overtaken it.
         };
-        let applied = node.machine.applied();
-        for entry in entries {
-            self.futures.applied(id, entry.index());
-            self.answer_forwarded(id, entry)?;
-        }
+        let through = node.machine.last.id;
         let responses = match &mut self.subject {
             Some(subject) => subject.apply(id, entries)?,
-            None => Vec::new(),
+            None => self.own_responses(entries)?,
         };
-        let mut responses = responses.into_iter();
-        for (client, entry, is_own) in answered {
-            let response = responses.find(|(id, _)| *id == entry);
-            let response = response.map(|(_, response)| response);
-            self.write_applied(client, entry, is_own, response.as_ref())?;
+        let mut progress = Progress {
+            through: Some(through),
+            responses,
+            ..Progress::default()
+        };
+        if let Some(node) = self.nodes.get_mut(&id) {
+            node.calls.own.progressed(&mut progress);
         }
-        self.step(id, Event::Applied(applied))?;
+        self.step(id, Event::Applied(through.index))?;
         self.keep_replaced(id, replaced)
+    }
+
+    fn own_responses(&mut self, entries: &[Entry]) -> Result<Vec<(LogId, Bytes)>, Broken> {
+        let mut responses = Vec::new();
+        for entry in entries {
+            match entry.payload() {
+                Payload::Command(bytes) => {
+                    let value = Command::decode(bytes).map(|command| command.value);
+                    let value = value.unwrap_or_default();
+                    self.checks.applied(value, entry.index())?;
+                    let response = Bytes::copy_from_slice(&value.to_le_bytes());
+                    responses.push((entry.id(), response));
+                }
+                Payload::Restoration { .. } => responses.push((entry.id(), Bytes::new())),
+                Payload::Blank | Payload::Membership { .. } => {}
+            }
+        }
+        Ok(responses)
     }
 
     /// Whether the machine has taken the entry.
@@ -92,8 +106,7 @@ impl Cluster {
         let stored = match node.disk.snapshot(meta.id()) {
             Ok(stored) => stored,
             Err(damaged) => {
-                self.stop_for_damage(id, &damaged);
-                return Ok(());
+                return self.stop_for_damage(id, &damaged);
             }
         };
         let Some(machine) = stored else {
@@ -111,7 +124,14 @@ impl Cluster {
         }
         self.checks
             .state_is(id, node.machine.applied(), node.machine.hash)?;
-        self.forget_placed(id, meta.id());
+        let mut progress = Progress {
+            through: Some(meta.id()),
+            restored: 1,
+            ..Progress::default()
+        };
+        if let Some(node) = self.nodes.get_mut(&id) {
+            node.calls.own.progressed(&mut progress);
+        }
         if is_open {
             self.meet(Situation::RestorationLeftToSnapshot);
         }
@@ -157,38 +177,5 @@ impl Cluster {
         let after = 4 * self.latency();
         self.schedule(after, Happening::Own(id, life, written));
         Ok(())
-    }
-
-    pub(super) fn reads_ready(
-        &mut self,
-        id: NodeId,
-        reads: &[ReadId],
-        index: LogIndex,
-    ) -> Result<(), Broken> {
-        for read in reads {
-            self.futures.answer(id, Asked::Read(*read));
-            if let Some(client) = self.clients.reader(id, *read) {
-                let at = self
-                    .nodes
-                    .get(&id)
-                    .map_or(index, |node| node.machine.applied());
-                self.read_answered(id, client, at)?;
-            }
-        }
-        Ok(())
-    }
-
-    pub(super) fn reads_failed(&mut self, id: NodeId, reads: &[ReadId], reason: &Refusal) {
-        for read in reads {
-            self.futures.answer(id, Asked::Read(*read));
-            if let Some(client) = self.clients.reader(id, *read) {
-                let operation = self.clients.waiting.get(&client);
-                let is_awaited = operation.is_some_and(|operation| operation.awaits.is_some());
-                if is_awaited && *reason == Refusal::TimedOut {
-                    self.meet(Situation::AwaitedEntryMissed);
-                }
-                self.finish(client, End::ReadFailed);
-            }
-        }
     }
 }

@@ -4,8 +4,8 @@
 
 use super::check::Held;
 use super::cluster::Cluster;
-use crate::consensus::Event;
-use crate::entry::Sealed;
+use super::workload::Write;
+use crate::consensus::Conditions;
 use crate::id::NodeId;
 
 impl Cluster {
@@ -26,9 +26,9 @@ impl Cluster {
             return Ok(());
         }
         for _ in 0..BURST {
-            let command = self.clients.command().encode(0);
-            let proposed = Event::Proposed(vec![Sealed::command(command)]);
-            self.step(leader, proposed)?;
+            let write = Write::of(self.clients.command(), 0);
+            let batch = vec![write.proposed_by(None)];
+            self.propose(leader, Conditions::default(), (batch, None))?;
         }
         Ok(())
     }

@@ -6,7 +6,6 @@ use std::time::Duration;
 use super::chance::Chance;
 use super::machine::Command;
 use crate::id::{LogIndex, NodeId, Term};
-use crate::message::ReadId;
 use crate::time::Timestamp;
 
 /// All clients and what they wait for.
@@ -14,18 +13,15 @@ use crate::time::Timestamp;
 pub(super) struct Clients {
     pub(super) chance: Chance,
     modes: Chance,
+    /// Of lives whose clients want more than a write.
+    wishes: Option<Chance>,
     values: u64,
-    reads: u64,
     /// The writes that a leader was asked for.
     pub(super) asked: u64,
     /// The greatest index that any client was told of, and when that changed.
     told: Vec<(Timestamp, LogIndex)>,
     /// The greatest index that each client was told of itself.
     seen: BTreeMap<u64, LogIndex>,
-    /// What each client has written last.
-    pub(super) written: BTreeMap<u64, u64>,
-    /// The client whose write is being proposed, until somebody has it.
-    pub(super) proposing: Option<u64>,
     /// Operations under way.
     pub(super) waiting: BTreeMap<u64, Operation>,
 }
@@ -57,15 +53,31 @@ pub(super) enum Mode {
     Local,
 }
 
+/// Whether clients want more than a write in this life.
+fn has_wishes(seed: u64) -> bool {
+    matches!(seed % 17, 2 | 15)
+}
+
 /// No life has so many entries.
 const NEVER: u64 = 1_000_000;
 const LAG: (Duration, Duration) = (Duration::from_millis(1), Duration::from_millis(300));
+
+/// What a client wants besides its write.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Wishes {
+    /// It waits no longer than this.
+    pub(super) deadline: Option<Duration>,
+    /// So many other writes are proposed with it.
+    pub(super) beside: u64,
+    /// In which term it is to be proposed: in the one of its node, or so many later.
+    pub(super) term: Option<u64>,
+}
 
 /// What an operation waits for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Kind {
     Write,
-    Read(ReadId),
+    Read,
 }
 
 /// How an operation ends.
@@ -110,13 +122,11 @@ impl Clients {
         Self {
             chance: Chance::new(seed, 2),
             modes: Chance::new(seed, 12),
+            wishes: has_wishes(seed).then(|| Chance::new(seed, 17)),
             values: 0,
-            reads: 0,
             asked: 0,
             told: Vec::new(),
             seen: BTreeMap::new(),
-            written: BTreeMap::new(),
-            proposing: None,
             waiting: BTreeMap::new(),
         }
     }
@@ -129,11 +139,6 @@ impl Clients {
             key,
             value: self.values,
         }
-    }
-
-    pub(super) fn read_id(&mut self) -> ReadId {
-        self.reads += 1;
-        ReadId(self.reads)
     }
 
     /// Clients know of everything through `index` from now on.
@@ -174,6 +179,19 @@ impl Clients {
         })
     }
 
+    /// What else a client wants. Some deadlines pass before anything can be done.
+    pub(super) fn wishes(&mut self) -> Wishes {
+        let Some(chance) = &mut self.wishes else {
+            return Wishes::default();
+        };
+        let deadline = chance.duration(Duration::from_millis(1), Duration::from_millis(400));
+        Wishes {
+            deadline: chance.coin().then_some(deadline),
+            beside: chance.below(4),
+            term: (chance.below(4) == 0).then(|| chance.below(2)),
+        }
+    }
+
     /// How fresh a read is to be.
     pub(super) fn mode(&mut self) -> Mode {
         match self.chance.below(3) {
@@ -181,15 +199,5 @@ impl Clients {
             1 => Mode::Lease,
             _ => Mode::Bounded(self.chance.duration(LAG.0, LAG.1)),
         }
-    }
-
-    /// The client that waits for this read.
-    pub(super) fn reader(&self, node: NodeId, read: ReadId) -> Option<u64> {
-        let waits =
-            |operation: &Operation| operation.node == node && operation.kind == Kind::Read(read);
-        self.waiting
-            .iter()
-            .find(|(_, operation)| waits(operation))
-            .map(|(client, _)| *client)
     }
 }

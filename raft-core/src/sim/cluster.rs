@@ -48,6 +48,8 @@ pub(super) struct Cluster {
     pub(super) changed_by: Option<NodeId>,
     /// Snapshots on their way.
     pub(super) streams: Streams,
+    /// How often the nodes were asked for something.
+    pub(super) calls: u64,
     /// What the nodes owe an answer to.
     pub(super) futures: Futures,
     /// Machines besides the simulator's own: a user's, or one in sessions.
@@ -94,6 +96,8 @@ pub(super) enum Happening {
 #[derive(Clone, Debug)]
 pub(super) enum Own {
     Wake,
+    /// Callers may have waited for long enough.
+    Expire,
     Synced,
     Apply(Vec<Entry>),
     Restore(SnapshotMeta),
@@ -159,6 +163,7 @@ impl Cluster {
             },
             changed_by: None,
             streams: Streams::new(seed),
+            calls: 0,
             futures: Futures::default(),
             subject: None,
             call: |seed| format!("raft_core::sim::replay_life({seed})"),
@@ -293,7 +298,7 @@ impl Cluster {
     fn run_phases(&mut self) -> Result<(), Broken> {
         let end = Timestamp::ZERO + self.plan.length;
         self.run_until(end)?;
-        self.end_faults();
+        self.end_faults()?;
         self.recover()?;
         self.stay_calm()
     }

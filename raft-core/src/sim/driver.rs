@@ -1,9 +1,9 @@
 //! Drives one node's core as the real node would: executes effects, reports what came of them.
 
-use std::collections::BTreeMap;
 use std::time::Duration;
 
-use super::check::{Asked, Broken, Checks, broken};
+use super::calls::Calls;
+use super::check::{Broken, Checks, Held, broken};
 use super::clock::Clock;
 use super::cluster::{Cluster, Happening, Own};
 use super::disk::{Disk, Image, Unusable};
@@ -16,13 +16,11 @@ use super::snapshotting::SnapshotRequests;
 use super::story::Mark;
 use super::watch::{Moment, Watched};
 use crate::consensus::mutant::{Mutant, mutant};
-use crate::consensus::{
-    Effect, Effects, Event, Gathering, Nonsense, Raft, RoleName, Setup, TransferError, Write,
-};
+use crate::consensus::{Effect, Effects, Event, Gathering, Nonsense, Raft, RoleName, Setup, Write};
 use crate::entry::Entry;
-use crate::id::{GroupId, LogId, LogIndex, NodeId, Term};
+use crate::id::{GroupId, LogIndex, NodeId};
 use crate::membership::Membership;
-use crate::message::{Body, ForwardId, Message};
+use crate::message::{Body, Message};
 use crate::time::Timestamp;
 use crate::transport::Inbox;
 
@@ -38,11 +36,8 @@ pub(super) struct SimNode {
     pub(super) paused_until: Timestamp,
     /// What happened to it during the pause.
     pub(super) held: Vec<Happening>,
-    /// Which client's write became which entry.
-    pub(super) writes: BTreeMap<LogIndex, (Term, u64)>,
-    /// Which client's write went to the leader, and where in the log the leader has put it.
-    pub(super) forwarded: BTreeMap<ForwardId, u64>,
-    pub(super) placed: BTreeMap<LogId, u64>,
+    /// Who waits for an answer.
+    pub(super) calls: Calls,
     /// Snapshots that the machine is still to be restored from.
     pub(super) restores: usize,
     /// Which restoration its machine has seen the begin of.
@@ -83,9 +78,7 @@ impl SimNode {
             life: 0,
             paused_until: Timestamp::ZERO,
             held: Vec::new(),
-            writes: BTreeMap::new(),
-            forwarded: BTreeMap::new(),
-            placed: BTreeMap::new(),
+            calls: Calls::new(&plan.config, LogIndex::ZERO),
             restores: 0,
             gathering: Gathering::default(),
             is_delayed: false,
@@ -149,6 +142,7 @@ impl Cluster {
         node.shown = LogIndex::ZERO;
         let newest = node.disk.newest_listed().cloned();
         node.snapshotting = SnapshotRequests::new(newest);
+        node.calls = Calls::new(&config, recovered.applied);
         node.woken_at = None;
         let setup = Setup {
             id,
@@ -190,6 +184,13 @@ impl Cluster {
         }
     }
 
+    /// A node stops by itself, and answers everybody before.
+    pub(super) fn stop(&mut self, id: NodeId, how: &'static str) -> Held {
+        self.stop_calls(id)?;
+        self.go_down(id, how);
+        Ok(())
+    }
+
     /// A life ends; what it had not synced may be lost.
     pub(super) fn go_down(&mut self, id: NodeId, how: &'static str) {
         let Some(node) = self.nodes.get_mut(&id) else {
@@ -203,9 +204,7 @@ impl Cluster {
         node.parts.crash(&mut self.streams.chance);
         let was_paused = node.paused_until > self.now;
         let was_restoring = node.restores > 0;
-        node.writes.clear();
-        node.forwarded.clear();
-        node.placed.clear();
+        node.calls = Calls::new(&self.plan.config, LogIndex::ZERO);
         node.paused_until = Timestamp::ZERO;
         self.release_held(id);
         // A closed connection is a hint, and not every crash gives it.
@@ -278,10 +277,11 @@ impl Cluster {
         self.judge(id, &moment, &after, &effects)?;
         self.observe_step(id, seen, (&before, &after), &effects);
         for effect in effects {
+            self.tell_callers(id, &effect);
             self.execute(id, effect)?;
         }
         self.wake_when_due(id);
-        Ok(())
+        self.hear_answers(id)
     }
 
     /// The commit was decided under the membership before the step, or, if the step appended
@@ -342,12 +342,13 @@ impl Cluster {
                 self.core_asks_for_snapshot(id);
                 Ok(())
             }
-            // Proposals are answered where they were made; see the clients.
-            Effect::Accepted { .. } | Effect::Refused { .. } => Ok(()),
-            Effect::ReadReady { reads, index } => self.reads_ready(id, &reads, index),
-            told @ (Effect::ReadFailed { .. }
-            | Effect::Forwarded { .. }
-            | Effect::ForwardAnswered { .. }
+            // All that there is to do is to answer.
+            Effect::Accepted { .. }
+            | Effect::Refused { .. }
+            | Effect::ReadReady { .. }
+            | Effect::ReadFailed { .. }
+            | Effect::ForwardAnswered { .. } => Ok(()),
+            told @ (Effect::Forwarded { .. }
             | Effect::ForwardLost { .. }
             | Effect::LeadershipLost { .. }
             | Effect::StatusChanged(_)
@@ -361,20 +362,24 @@ impl Cluster {
                 Ok(())
             }
             Effect::Repaired => self.on_repaired(id),
-            Effect::Dropped(Nonsense::WrongAddressee { .. })
-                if self.plan.adversary.strangers > 0 =>
-            {
-                Ok(()) // As it should be.
-            }
-            Effect::Dropped(nonsense) => Err(Broken {
-                property: "no nonsense among correct nodes",
-                detail: format!("node {id} dropped {nonsense:?}"),
-            }),
+            Effect::Dropped(nonsense) => self.on_nonsense(id, &nonsense),
             Effect::Halt(fault) => Err(Broken {
                 property: "no fault among correct disks",
                 detail: format!("node {id}: {fault}"),
             }),
         }
+    }
+
+    /// Correct nodes send none; strangers may.
+    fn on_nonsense(&self, id: NodeId, nonsense: &Nonsense) -> Held {
+        let has_strangers = self.plan.adversary.strangers > 0;
+        if has_strangers && matches!(nonsense, Nonsense::WrongAddressee { .. }) {
+            return Ok(()); // As it should be.
+        }
+        broken(
+            "no nonsense among correct nodes",
+            format!("node {id} dropped {nonsense:?}"),
+        )
     }
 
     /// How long it takes before the disk is read, and after that: one of them may be slow.
@@ -390,14 +395,9 @@ impl Cluster {
     /// What a node tells: counted, and sometimes the moment for a fault.
     fn hear(&mut self, id: NodeId, told: &Effect) {
         match told {
-            Effect::ReadFailed { reads, reason } => self.reads_failed(id, reads, reason),
-            Effect::Forwarded { .. }
-            | Effect::ForwardAnswered { .. }
-            | Effect::ForwardLost { .. } => self.hear_of_forwards(id, told),
-            Effect::LeadershipLost { .. } => {
-                self.count("leaders deposed");
-                self.forget_writes(id);
-            }
+            Effect::Forwarded { .. } => self.count("writes forwarded"),
+            Effect::ForwardLost { .. } => self.count("forwards lost"),
+            Effect::LeadershipLost { .. } => self.count("leaders deposed"),
             Effect::StatusChanged(standing) => {
                 self.tell(Some(id), Mark::Role, || {
                     format!("{} of {}", standing.role.as_str(), standing.term)
@@ -411,17 +411,11 @@ impl Cluster {
                 self.strike_change(id);
             }
             Effect::MembershipChanged { .. } => self.strike_change(id),
-            Effect::ChangeAnswered(answer) => self.change_answered(id, answer),
-            Effect::MembershipSettled { .. } => {
-                self.futures.settled(id);
-                self.count("changes settled");
-            }
+            Effect::ChangeAnswered(Ok(_)) => self.count("changes begun"),
+            Effect::ChangeAnswered(Err(_)) => self.count("changes refused"),
+            Effect::MembershipSettled { .. } => self.count("changes settled"),
             Effect::Displaced { .. } => self.count("wiped nodes that abstain"),
             Effect::TransferEnded(outcome) => {
-                // A second request is told so, and the first goes on.
-                if !matches!(outcome, Err(TransferError::InProgress(_))) {
-                    self.futures.answer(id, Asked::Transfer);
-                }
                 self.count(if outcome.is_ok() {
                     "transfers"
                 } else {
@@ -432,12 +426,12 @@ impl Cluster {
         }
     }
 
-    fn persist(&mut self, id: NodeId, life: u64, write: Write) -> Result<(), Broken> {
+    fn persist(&mut self, id: NodeId, life: u64, write: Write) -> Held {
         self.checks.appended(&write.append)?;
         if write.truncate_from.is_some() {
             self.count("conflicting suffixes truncated");
         }
-        if self.write_fails(id, &write) {
+        if self.write_fails(id, &write)? {
             return Ok(());
         }
         let Some(node) = self.nodes.get_mut(&id) else {
@@ -451,7 +445,7 @@ impl Cluster {
     }
 
     pub(super) fn synced(&mut self, id: NodeId, life: u64) -> Result<(), Broken> {
-        let fails = self.sync_fails(id);
+        let fails = self.sync_fails(id)?;
         if fails && !mutant(Mutant::FailedSyncIgnored) {
             return Ok(());
         }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::check::{Asked, Broken};
+use super::check::{Broken, Held};
 use super::cluster::{Cluster, Happening};
 use super::story::Mark;
 use crate::change::MembershipChange;
@@ -20,7 +20,7 @@ impl Cluster {
             return Ok(());
         }
         self.schedule(Duration::from_millis(1), Happening::Faults);
-        self.draw_mishaps();
+        self.draw_mishaps()?;
         let ids: Vec<NodeId> = self.nodes.keys().copied().collect();
         let Some(victim) = self.chance.pick(&ids).copied() else {
             return Ok(());
@@ -60,15 +60,14 @@ impl Cluster {
             } else {
                 To::Node(victim)
             };
-            self.futures.ask(leader, Asked::Transfer, self.now);
-            self.step(leader, Event::TransferRequested(to))?;
+            self.request_transfer(leader, to)?;
         }
         if self.chance.happens(self.plan.election_kick) {
             self.count("elections kicked");
             self.step(victim, Event::CampaignRequested)?;
         }
         self.draw_requests(&ids)?;
-        self.draw_tampering(&ids);
+        self.draw_tampering(&ids)?;
         self.strike()
     }
 
@@ -131,16 +130,17 @@ impl Cluster {
     }
 
     /// Nothing new goes wrong. Pauses that have begun run out by themselves.
-    pub(super) fn end_faults(&mut self) {
+    pub(super) fn end_faults(&mut self) -> Held {
         self.network.heal();
         self.network.end_flapping();
         self.network.is_healed = true;
-        self.look_for_damage();
+        self.look_for_damage()?;
         self.plan.think = self.plan.think.max(Duration::from_millis(250));
         let ids: Vec<NodeId> = self.nodes.keys().copied().collect();
         for id in ids {
             self.schedule(Duration::ZERO, Happening::Restart(id));
         }
         self.tell(None, Mark::Fault, || "faults end".to_owned());
+        Ok(())
     }
 }

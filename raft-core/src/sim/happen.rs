@@ -72,6 +72,7 @@ impl Cluster {
     fn own(&mut self, id: NodeId, life: u64, own: Own) -> Result<(), Broken> {
         match own {
             Own::Wake => self.step(id, Event::TimePassed),
+            Own::Expire => self.expire_calls(id),
             Own::PeerLost(peer) => self.step(id, Event::Unreachable(peer)),
             Own::Synced => self.synced(id, life),
             Own::Apply(entries) => self.apply(id, &entries),
@@ -100,8 +101,7 @@ impl Cluster {
                     },
                     Ok(None) => Event::FetchPurged { reader },
                     Err(damaged) => {
-                        self.stop_for_damage(id, &damaged);
-                        return Ok(());
+                        return self.stop_for_damage(id, &damaged);
                     }
                 };
                 if later.is_zero() {

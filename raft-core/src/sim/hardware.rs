@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::check::{Broken, Held};
 use super::cluster::{Cluster, Happening, Own};
 use super::damage::{Damaged, Rot};
 use super::situation::Situation;
@@ -26,12 +27,12 @@ pub(super) struct Hardware {
 
 impl Cluster {
     /// Each millisecond, each of these faults may begin.
-    pub(super) fn draw_mishaps(&mut self) {
+    pub(super) fn draw_mishaps(&mut self) -> Held {
         let mishaps = self.plan.mishaps.clone();
         let ids: Vec<NodeId> = self.nodes.keys().copied().collect();
         let chance = &mut self.operator.chance;
         let Some(victim) = chance.pick(&ids).copied() else {
-            return;
+            return Ok(());
         };
         if chance.happens(mishaps.full_disk) {
             let length = chance.duration(Duration::ZERO, Duration::from_secs(3));
@@ -54,7 +55,7 @@ impl Cluster {
             self.begin_flapping(victim);
         }
         if self.operator.chance.happens(mishaps.rot) && self.may_lose(victim) {
-            self.rot(victim);
+            self.rot(victim)?;
         }
         if self.operator.chance.happens(mishaps.loss) && self.may_lose(victim) {
             self.operator.harms_left -= 1;
@@ -63,6 +64,7 @@ impl Cluster {
             self.go_down(victim, "loses its disk");
             self.on_lost_disk(victim);
         }
+        Ok(())
     }
 
     pub(super) fn on_hardware(&mut self, id: NodeId, change: impl FnOnce(&mut Hardware)) {
@@ -111,11 +113,11 @@ impl Cluster {
         self.schedule(after, Happening::Flap(turns_left));
     }
 
-    fn rot(&mut self, id: NodeId) {
+    fn rot(&mut self, id: NodeId) -> Held {
         let node = self.nodes.get_mut(&id);
         let rot = node.and_then(|node| node.disk.rot(&mut self.operator.chance));
         let Some(rot) = rot else {
-            return;
+            return Ok(());
         };
         self.operator.harms_left -= 1;
         self.count(match rot {
@@ -127,8 +129,9 @@ impl Cluster {
         self.tell(Some(id), Mark::Fault, || {
             format!("its disk is damaged: {rot:?}")
         });
-        if self.operator.chance.coin() {
-            self.stop_and_reopen(id, "is stopped soon after");
+        match self.operator.chance.coin() {
+            true => self.stop_and_reopen(id, "is stopped soon after"),
+            false => Ok(()),
         }
     }
 
@@ -140,12 +143,12 @@ impl Cluster {
 
     /// A write may fail, and stops its node then. Of it and what waits before it, some may be on
     /// the disk.
-    pub(super) fn write_fails(&mut self, id: NodeId, write: &Write) -> bool {
+    pub(super) fn write_fails(&mut self, id: NodeId, write: &Write) -> Result<bool, Broken> {
         let is_full = self.is_full(id);
         let rate = self.plan.mishaps.failing_write;
         let fails = self.faults_go_on() && self.operator.chance.happens(rate);
         if !is_full && !fails {
-            return false;
+            return Ok(false);
         }
         let (count, met) = if is_full {
             ("writes without room", Situation::StoppedByFullDisk)
@@ -157,30 +160,31 @@ impl Cluster {
         if let Some(node) = self.nodes.get_mut(&id) {
             node.disk.write(write.clone());
         }
-        self.stop_and_reopen(id, "cannot write, and stops");
-        true
+        self.stop_and_reopen(id, "cannot write, and stops")?;
+        Ok(true)
     }
 
     /// A sync may fail, and stops its node then. What it was to store may be there or not.
-    pub(super) fn sync_fails(&mut self, id: NodeId) -> bool {
+    pub(super) fn sync_fails(&mut self, id: NodeId) -> Result<bool, Broken> {
         let rate = self.plan.mishaps.failing_sync;
         if !self.faults_go_on() || !self.operator.chance.happens(rate) {
-            return false;
+            return Ok(false);
         }
         self.count("failed syncs");
         if mutant(Mutant::FailedSyncIgnored) {
-            return true; // The node goes on as if nothing had happened.
+            return Ok(true); // The node goes on as if nothing had happened.
         }
         self.meet_if_leads(id, Situation::LeaderStoppedByFailedSync);
-        self.stop_and_reopen(id, "cannot sync, and stops");
-        true
+        self.stop_and_reopen(id, "cannot sync, and stops")?;
+        Ok(true)
     }
 
-    pub(super) fn stop_and_reopen(&mut self, id: NodeId, what: &'static str) {
-        self.go_down(id, what);
+    pub(super) fn stop_and_reopen(&mut self, id: NodeId, what: &'static str) -> Held {
+        self.stop(id, what)?;
         let most = Duration::from_secs(2);
         let after = self.operator.chance.duration(Duration::ZERO, most);
         self.schedule(after, Happening::Restart(id));
+        Ok(())
     }
 
     /// How much longer a sync takes on a slow disk, or one that stands still.
@@ -202,12 +206,12 @@ impl Cluster {
 
     /// What a node reads is damaged: it stops. If that is still so when it is started again, it
     /// does not start.
-    pub(super) fn stop_for_damage(&mut self, id: NodeId, damaged: &Damaged) {
+    pub(super) fn stop_for_damage(&mut self, id: NodeId, damaged: &Damaged) -> Held {
         self.tell(Some(id), Mark::Fault, || {
             format!("{} is damaged", damaged.0)
         });
         self.meet(Situation::DamageFoundWhileRunning);
-        self.stop_and_reopen(id, "reads damage, and stops");
+        self.stop_and_reopen(id, "reads damage, and stops")
     }
 
     pub(super) fn meet_if_leads(&mut self, id: NodeId, situation: Situation) {

@@ -6,6 +6,7 @@ use super::situation::Situation;
 use crate::consensus::{Brief, Effect, Event, Reader, Refusal, RoleName, Write};
 use crate::id::{NodeId, Term};
 use crate::message::Body;
+use crate::node::ProposeError;
 
 /// What is remembered of an event that a step takes in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -240,6 +241,18 @@ impl Cluster {
             .count();
         self.meet_if(down * 2 > nodes, Situation::MajorityDown);
         self.meet_if(down == nodes, Situation::EveryoneDown);
+    }
+
+    /// A proposal was not applied, as far as its caller is told.
+    pub(super) fn observe_refusal(&mut self, error: &ProposeError) {
+        match error {
+            ProposeError::TermChanged { .. } => self.meet(Situation::WriteInAnotherTerm),
+            ProposeError::Overwritten { .. } => self.meet(Situation::ForwardOverwritten),
+            ProposeError::ResponseLost { .. } => self.meet(Situation::ForwardLeftToSnapshot),
+            ProposeError::TimedOut { .. } => self.meet(Situation::DeadlinePassed),
+            ProposeError::LeadershipLost { .. } => self.meet(Situation::WriteLostItsLeader),
+            _ => {} // Told by other situations.
+        }
     }
 
     /// A node answers a read that began when `began` was the newest term.

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use super::check::Broken;
+use super::check::{Broken, Held};
 use super::cluster::{Cluster, Happening};
 use super::driver::SimNode;
 use super::situation::Situation;
@@ -144,11 +144,12 @@ impl Cluster {
 
     /// After the last fault: whoever has damage learns of it by a restart, and the operator goes on
     /// until every lost node is replaced.
-    pub(super) fn look_for_damage(&mut self) {
+    pub(super) fn look_for_damage(&mut self) -> Held {
         let damaged = self.nodes.iter().filter(|(_, node)| node.disk.is_damaged());
         for id in damaged.map(|(id, _)| *id).collect::<Vec<_>>() {
-            self.go_down(id, "is stopped to be looked at");
+            self.stop(id, "is stopped to be looked at")?;
             self.schedule(Duration::ZERO, Happening::Restart(id));
         }
+        Ok(())
     }
 }

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
+use super::calls::Proposal;
 use super::chance::Chance;
 use super::check::{Broken, Held, broken};
 use super::cluster::{Cluster, Happening};
@@ -217,8 +218,12 @@ impl Cluster {
             expected_term: term,
             forward: false,
         };
-        let sealed = Sealed::new(Payload::restoration(part));
-        self.step(leader, Event::ProposedUnder(conditions, vec![sealed]))?;
+        let part = Proposal {
+            client: None,
+            value: None,
+            sealed: Sealed::new(Payload::restoration(part)),
+        };
+        self.propose(leader, conditions, (vec![part], None))?;
         Ok(match self.end_of_log(leader) {
             // More may have been appended in the same step.
             Some(after) if after.index > before.index => {
@@ -258,7 +263,7 @@ impl Cluster {
                 return Ok(false);
             }
             Err(damaged) => {
-                self.stop_for_damage(id, &damaged);
+                self.stop_for_damage(id, &damaged)?;
                 return Ok(false);
             }
         };

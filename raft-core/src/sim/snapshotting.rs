@@ -8,8 +8,8 @@ use super::cluster::{Cluster, Own};
 use super::driver::SimNode;
 use crate::consensus::Event;
 use crate::id::{LogIndex, NodeId};
-use crate::node::SnapshotError;
 use crate::node::snapshotting::{SnapshotResult, Snapshotting};
+use crate::node::{SnapshotError, StopReason};
 use crate::snapshot::SnapshotMeta;
 
 /// Of one life of a node.
@@ -62,6 +62,17 @@ impl SnapshotRequests {
 }
 
 impl Cluster {
+    /// Each millisecond, somebody may want a snapshot.
+    pub(super) fn draw_requests(&mut self, ids: &[NodeId]) -> Held {
+        if !self.asks.happens(self.plan.snapshot_requests) {
+            return Ok(());
+        }
+        match self.asks.pick(ids).copied().filter(|id| self.is_up(*id)) {
+            Some(node) => self.ask_for_snapshot(node),
+            None => Ok(()),
+        }
+    }
+
     pub(super) fn core_asks_for_snapshot(&mut self, id: NodeId) {
         let node = self.nodes.get_mut(&id);
         if node.is_some_and(|node| node.snapshotting.own.core_asks()) {
@@ -123,6 +134,14 @@ impl Cluster {
             Err(_) if ended.for_core => self.step(id, Event::SnapshotNotTaken),
             Err(_) => Ok(()),
         }
+    }
+
+    /// The node stops: everybody who waits for a snapshot is told.
+    pub(super) fn fail_snapshots(&mut self, id: NodeId, reason: &StopReason) -> Held {
+        if let Some(node) = self.nodes.get_mut(&id) {
+            node.snapshotting.own.fail_all(reason);
+        }
+        self.hear_of_snapshots(id)
     }
 
     fn hear_of_snapshots(&mut self, id: NodeId) -> Held {

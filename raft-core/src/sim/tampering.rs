@@ -7,6 +7,7 @@
 use std::fmt;
 use std::hash::{Hash, Hasher};
 
+use super::check::Held;
 use super::cluster::Cluster;
 use super::damage::Damaged;
 use super::disk::{Disk, Image};
@@ -104,27 +105,27 @@ impl Disk {
 
 impl Cluster {
     /// Each millisecond, somebody may do something to a disk.
-    pub(super) fn draw_tampering(&mut self, ids: &[NodeId]) {
+    pub(super) fn draw_tampering(&mut self, ids: &[NodeId]) -> Held {
         if !self.asks.happens(self.plan.tampering) {
-            return;
+            return Ok(());
         }
         let (victim, other) = (self.asks.pick(ids).copied(), self.asks.pick(ids).copied());
         let Some((victim, other)) = victim.zip(other) else {
-            return;
+            return Ok(());
         };
         let swaps = victim != other && self.asks.coin();
         if !swaps && self.copies(victim) {
-            return;
+            return Ok(());
         }
         if !self.may_lose(victim) || self.is_impaired(other) {
-            return;
+            return Ok(());
         }
         let theirs = self
             .nodes
             .get(&other)
             .map(|node| node.disk.durable().clone());
         let Some(disk) = self.nodes.get_mut(&victim).map(|node| &mut node.disk) else {
-            return;
+            return Ok(());
         };
         // Snapshots are kept elsewhere.
         let snapshots = disk.durable().clone();
@@ -142,7 +143,7 @@ impl Cluster {
             Tampered::Swapped(_) => "disks swapped",
         });
         self.tell(Some(victim), Mark::Fault, || tampered.to_string());
-        self.stop_and_reopen(victim, "is stopped");
+        self.stop_and_reopen(victim, "is stopped")
     }
 
     /// Somebody makes a copy of this database, unless there is one.

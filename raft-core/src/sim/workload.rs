@@ -4,13 +4,46 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-use super::check::{Asked, Broken};
+use super::calls::Proposal;
+use super::check::Broken;
 use super::client::{End, Kind, Mode, Operation};
 use super::cluster::{Cluster, Happening};
+use super::machine::Command;
 use super::situation::Situation;
-use crate::consensus::{Event, Raft, RoleName};
+use crate::consensus::{Conditions, Event, Raft, RoleName};
 use crate::entry::Sealed;
-use crate::id::{LogId, LogIndex, NodeId};
+use crate::id::{LogId, LogIndex, NodeId, Term};
+
+/// What a client writes.
+#[derive(Clone, Debug)]
+pub(super) struct Write {
+    command: Bytes,
+    /// Of a command of the simulator's own.
+    value: Option<u64>,
+}
+
+impl Write {
+    pub(super) fn of(command: Command, padding: usize) -> Self {
+        Self {
+            command: command.encode(padding),
+            value: Some(command.value),
+        }
+    }
+
+    /// A command of a user's machine.
+    pub(super) fn of_bytes(command: Bytes) -> Self {
+        let value = None;
+        Self { command, value }
+    }
+
+    pub(super) fn proposed_by(self, client: Option<u64>) -> Proposal {
+        Proposal {
+            client,
+            value: self.value,
+            sealed: Sealed::command(self.command),
+        }
+    }
+}
 
 impl Cluster {
     pub(super) fn client_turn(&mut self, client: u64) -> Result<(), Broken> {
@@ -23,8 +56,7 @@ impl Cluster {
             let is_write = operation.kind == Kind::Write;
             if is_write && waited > 20 * self.plan.config.election_timeout {
                 if let Some(node) = self.nodes.get_mut(&operation.node) {
-                    node.writes.retain(|_, (_, writer)| *writer != client);
-                    node.placed.retain(|_, writer| *writer != client);
+                    node.calls.forget(client);
                 }
                 self.finish(client, End::GivenUp);
             }
@@ -44,11 +76,12 @@ impl Cluster {
         if self.subject.is_some() {
             self.own_turn(client, node)
         } else if is_write && !self.leads(node) && self.clients.chance.coin() {
-            self.begin_forward(client, node)
+            let command = self.clients.command();
+            self.write(client, node, Write::of(command, 0), true)
         } else if is_write {
             let command = self.clients.command();
             let padding = usize::try_from(self.clients.chance.below(100)).unwrap_or(0);
-            self.write(client, node, command.encode(padding))
+            self.write(client, node, Write::of(command, padding), false)
         } else {
             self.begin_read(client, node)
         }
@@ -69,59 +102,56 @@ impl Cluster {
             .is_some_and(|node| node.raft.is_some() && node.paused_until <= self.now)
     }
 
+    /// A client writes. A node that does not lead sends the write on to its leader, if `forward`.
     pub(super) fn write(
         &mut self,
         client: u64,
         node: NodeId,
-        command: Bytes,
+        write: Write,
+        forward: bool,
     ) -> Result<(), Broken> {
-        let floor = self.checks.floor();
-        let expected = self.nodes.get(&node).and_then(|node| {
-            let raft = node
-                .raft
-                .as_ref()
-                .filter(|raft| raft.standing().role == RoleName::Leader)?;
-            Some((raft.last_index().next(), raft.standing().term))
-        });
-        if let (Some((index, term)), Some(node)) = (expected, self.nodes.get_mut(&node)) {
-            node.writes.insert(index, (term, client));
+        let leads = self.leads(node);
+        if leads {
+            self.clients.asked += 1;
         }
+        self.begin(client, node, Kind::Write, self.checks.floor());
+        let wishes = self.clients.wishes();
+        let mut batch = vec![write.proposed_by(Some(client))];
+        if self.subject.is_none() {
+            for _ in 0..wishes.beside {
+                let beside = Write::of(self.clients.command(), 0);
+                batch.push(beside.proposed_by(None));
+            }
+        }
+        let (now, term) = (self.now, wishes.term);
+        let Some(at) = self.nodes.get(&node) else {
+            return Ok(());
+        };
+        let raft = at.raft.as_ref();
+        let standing = raft.map(Raft::standing).zip(term);
+        let conditions = Conditions {
+            expected_term: standing.map(|(at, later)| Term::new(at.term.get() + later)),
+            forward,
+        };
+        let deadline = wishes.deadline.map(|within| at.local(now) + within);
+        self.propose(node, conditions, (batch, deadline))
+    }
+
+    /// An operation of a client is under way.
+    fn begin(&mut self, client: u64, node: NodeId, kind: Kind, floor: LogIndex) {
         let operation = Operation {
             node,
             floor,
             since: self.now,
             term: self.checks.newest_term(),
-            kind: Kind::Write,
+            kind,
             awaits: None,
         };
         self.clients.waiting.insert(client, operation);
-        if let Some((index, term)) = expected {
-            self.clients.asked += 1;
-            self.futures
-                .ask(node, Asked::Proposal(index, term), self.now);
-        }
-        let sealed = Sealed::command(command);
-        self.step(node, Event::Proposed(vec![sealed]))?;
-        // Refused: nothing was appended where the write would be.
-        let last = self
-            .nodes
-            .get(&node)
-            .and_then(|node| node.raft.as_ref())
-            .map(Raft::last_index);
-        let was_appended =
-            expected.is_some_and(|(index, _)| last.is_some_and(|last| last >= index));
-        if !was_appended {
-            if let (Some((index, term)), Some(owner)) = (expected, self.nodes.get_mut(&node)) {
-                owner.writes.remove(&index);
-                self.futures.answer(node, Asked::Proposal(index, term));
-            }
-            self.finish(client, End::Refused);
-        }
-        Ok(())
     }
 
     pub(super) fn begin_read(&mut self, client: u64, node: NodeId) -> Result<(), Broken> {
-        let (read, mode) = (self.clients.read_id(), self.mode_of(client));
+        let mode = self.mode_of(client);
         let floor = match mode {
             Mode::Linearizable | Mode::Lease => self.checks.floor(),
             // The node measures by its own clock, which may be a little fast or slow.
@@ -131,29 +161,22 @@ impl Cluster {
             Mode::AtLeast(index) => index,
             Mode::Local => return self.read_locally(client, node),
         };
+        self.begin(client, node, Kind::Read, floor);
         let applied = self.nodes.get(&node).map(|node| node.machine.applied());
-        let awaits = match mode {
-            Mode::AtLeast(index) => Some(index).filter(|index| applied < Some(*index)),
-            _ => None,
-        };
-        let operation = Operation {
-            node,
-            floor,
-            since: self.now,
-            term: self.checks.newest_term(),
-            kind: Kind::Read(read),
-            awaits,
-        };
-        self.clients.waiting.insert(client, operation);
-        self.futures.ask(node, Asked::Read(read), self.now);
-        let event = match mode {
-            Mode::Linearizable => Event::ReadsRequested(vec![read]),
-            Mode::Lease => Event::LeaseReadsRequested(vec![read]),
-            Mode::Bounded(lag) => Event::BoundedReadsRequested(vec![read], lag),
-            Mode::AtLeast(index) => Event::AppliedAwaited(vec![read], index),
-            Mode::Local => return Ok(()), // Answered above.
-        };
-        self.step(node, event)
+        if let Mode::AtLeast(index) = mode
+            && applied < Some(index)
+            && let Some(operation) = self.clients.waiting.get_mut(&client)
+        {
+            operation.awaits = Some(index);
+        }
+        self.read_at(node, client, |reads| match mode {
+            Mode::Linearizable => Event::ReadsRequested(reads),
+            Mode::Lease => Event::LeaseReadsRequested(reads),
+            Mode::Bounded(lag) => Event::BoundedReadsRequested(reads, lag),
+            // A local read was answered above.
+            Mode::AtLeast(index) => Event::AppliedAwaited(reads, index),
+            Mode::Local => Event::AppliedAwaited(reads, LogIndex::ZERO),
+        })
     }
 
     fn mode_of(&mut self, client: u64) -> Mode {
@@ -200,35 +223,23 @@ impl Cluster {
         &mut self,
         client: u64,
         entry: LogId,
-        is_own: bool,
-        response: Option<&Bytes>,
+        response: &Bytes,
     ) -> Result<(), Broken> {
         let Some(operation) = self.clients.waiting.get(&client).copied() else {
             return Ok(());
         };
-        if !is_own {
-            self.finish(client, End::Overwritten);
-            return Ok(());
-        }
         self.report.writes += 1;
-        self.ended(
-            client,
-            End::Write,
-            response.map(|response| (entry, response)),
-        );
+        self.ended(client, End::Write, Some((entry, response)));
         self.checks.wrote(entry, operation.floor)?;
         self.clients.sees(client, entry.index);
         self.clients.tell(self.now, self.checks.floor());
         Ok(())
     }
 
-    pub(super) fn read_answered(
-        &mut self,
-        node: NodeId,
-        client: u64,
-        index: LogIndex,
-    ) -> Result<(), Broken> {
-        let Some(operation) = self.clients.waiting.get(&client).copied() else {
+    pub(super) fn read_answered(&mut self, node: NodeId, client: u64) -> Result<(), Broken> {
+        let index = self.nodes.get(&node).map(|node| node.machine.applied());
+        let operation = self.clients.waiting.get(&client).copied();
+        let Some((index, operation)) = index.zip(operation) else {
             return Ok(());
         };
         self.report.reads += 1;
@@ -251,18 +262,6 @@ impl Cluster {
         self.clients.waiting.remove(&client);
         self.count(end.name());
         self.own_end(client, end, applied);
-    }
-
-    /// The node forgets which writes were whose: their outcome is unknown.
-    pub(super) fn forget_writes(&mut self, id: NodeId) {
-        let Some(node) = self.nodes.get_mut(&id) else {
-            return;
-        };
-        let writes = std::mem::take(&mut node.writes);
-        self.futures.deposed(id);
-        for (_, client) in writes.into_values() {
-            self.finish(client, End::Unknown);
-        }
     }
 
     /// Whoever waited for an answer of this node waits no longer.

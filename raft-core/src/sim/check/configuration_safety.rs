@@ -15,6 +15,16 @@ use crate::time::Timestamp;
 const PROPERTY: &str = "configuration safety";
 
 impl Checks {
+    /// Somebody was told that the change of membership that it asked for has taken place.
+    pub(in crate::sim) fn changed(&self, at: LogId) -> Held {
+        if self.canon_memberships.contains(&at) {
+            return Ok(());
+        }
+        let detail =
+            format!("a change is said to be settled by entry {at}, which is not committed");
+        broken(PROPERTY, detail)
+    }
+
     /// A membership that a node began with, or that somebody appended.
     pub(in crate::sim) fn has_membership(&mut self, at: LogId) {
         self.memberships.insert(at);

@@ -7,6 +7,7 @@ use crate::id::{LogId, NodeId};
 use crate::sim::check::{Broken, Held, broken};
 use crate::sim::client::End;
 use crate::sim::cluster::Cluster;
+use crate::sim::workload::Write;
 
 impl Cluster {
     /// A client of a user's workload does its next operation at a node that is up.
@@ -15,7 +16,7 @@ impl Cluster {
             return Ok(());
         };
         match subject.next(client) {
-            Asked::Command(bytes) => self.write(client, node, bytes),
+            Asked::Command(bytes) => self.write(client, node, Write::of_bytes(bytes), false),
             Asked::Read(_) => self.begin_read(client, node),
             Asked::Nothing => Ok(()),
             Asked::Unencodable(why) => broken("the workload's commands can be encoded", why),
