@@ -363,6 +363,17 @@ pub enum Fault {
         /// The leader's.
         theirs: u32,
     },
+    /// An entry is to be applied that does not follow what was applied.
+    #[error(
+        "entry {next} is to be applied, and the state machine has applied everything through {applied}: \
+         applied now, its state would be another than that of other members; report this"
+    )]
+    OutOfOrder {
+        /// The entry.
+        next: LogId,
+        /// The last entry that was applied.
+        applied: LogId,
+    },
 }
 
 impl Effects {

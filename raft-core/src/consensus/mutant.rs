@@ -131,8 +131,8 @@ mutants! {
     IdentityNotChecked = 400, "the disk of another node is taken for one's own";
     UnreadableSnapshotKept = 2000 story "snapshots/a_leader_that_cannot_read_its_snapshot_hands_over",
         "a leader stays though it cannot read the snapshot that it owes";
-    CampaignsWhileRestoring = 50, "a node campaigns before its snapshot is restored";
-    EntriesSkippedAfterFetch = 400 story "snapshots/what_was_read_before_a_snapshot_is_not_applied_after_it",
+    CampaignsWhileRestoring = 400, "a node campaigns before its snapshot is restored";
+    EntriesSkippedAfterFetch = 2000 story "snapshots/what_was_read_before_a_snapshot_is_not_applied_after_it",
         "entries read late from disk are applied wherever they belong";
     MembershipOnCommit = 50, "a leader uses the membership before the one it appended";
     MembershipNotRolledBack = 50, "a truncated membership stays in force";
@@ -203,6 +203,13 @@ mutants! {
         "a forwarded proposal that was applied before the leader's answer came is said to be replaced";
     ForwardReplacedNotTold = 400, "a forwarded proposal that was replaced is waited for for ever";
     ForwardWaitsAlone = 2000, "a forwarded proposal is waited for though there is no leader";
+    MembershipNotTold = 50, "a state machine is not told of a new membership";
+    ResponsesSwapped = 400, "the responses to commands that are applied together are mixed up";
+    SnapshotBeforeCommands = 50,
+        "a snapshot is taken before the commands are applied that it stands for";
+    DelayNeverEnds = 2000, "a snapshot that waited for a restoration is never said to be there";
+    OvertakenGoesOn = 2000,
+        "a state machine goes on with what follows a backup that it could not read";
     SnapshotInRestoration = 400, "a snapshot is taken between the begin and the end of a restoration";
     RestorationOutlivesTerm = 400, "a restoration goes on under another leader";
     RestorationUnverified = 50, "a restoration ends whatever pieces of it are there";

@@ -12,10 +12,12 @@ use super::completion::Completion;
 use super::error::StopReason;
 use super::recover::open;
 use super::replacing::Replaced;
-use crate::consensus::{Gathered, Gathering};
+use crate::consensus::mutant::{Mutant, mutant};
+use crate::consensus::{Fault, Gathered, Gathering};
 use crate::entry::{Entry, Payload};
 use crate::id::{ChainLink, LogId};
 use crate::membership::Membership;
+use crate::restoration::Restoration;
 use crate::snapshot::{SnapshotHeader, SnapshotMeta};
 use crate::state_machine::{
     Committed, RestoreCheck, SnapshotView, StateMachine, StateMachineError,
@@ -24,9 +26,9 @@ use crate::store::{LogReader, SnapshotStore};
 use crate::time::ClusterTime;
 
 /// The state machine with its place in the log.
-pub(super) struct Applier {
+pub(crate) struct Applier {
     machine: Box<dyn StateMachine>,
-    pub(super) position: Position,
+    pub(crate) position: Position,
     pub(super) snapshots: Arc<dyn SnapshotStore>,
     /// Where the pieces of a backup lie.
     pub(super) log: Box<dyn LogReader>,
@@ -44,17 +46,17 @@ pub(super) struct Applier {
 
 /// What the state machine's state stands for: what the header of its next snapshot says.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Position {
+pub(crate) struct Position {
     /// The last entry that was applied, commands and Raft's own alike.
-    pub(super) last: ChainLink,
-    pub(super) time: ClusterTime,
+    pub(crate) last: ChainLink,
+    pub(crate) time: ClusterTime,
     /// The membership in force at that entry, and where it was appended.
-    pub(super) membership: Option<(LogId, Arc<Membership>)>,
+    pub(crate) membership: Option<(LogId, Arc<Membership>)>,
 }
 
 /// Something to do, in order.
 #[derive(Debug)]
-pub(super) enum Job {
+pub(crate) enum Job {
     Apply(Vec<Entry>),
     /// As `Apply`, of an entry that may end a restoration.
     End(Entry),
@@ -80,10 +82,35 @@ pub(crate) struct Progress {
 }
 
 impl Job {
+    /// The jobs that apply these entries: an end of a restoration is one of its own.
+    pub(crate) fn to_apply(entries: Vec<Entry>) -> Vec<Self> {
+        if !entries.iter().any(may_end_restoration) {
+            return vec![Self::Apply(entries)];
+        }
+        let parts =
+            entries.chunk_by(|one, next| !may_end_restoration(one) && !may_end_restoration(next));
+        let job = |part: &[Entry]| match part {
+            [end] if may_end_restoration(end) => Self::End(end.clone()),
+            entries => Self::Apply(entries.to_vec()),
+        };
+        parts.map(job).collect()
+    }
+
     /// Whether it may block, whatever the machine.
     pub(super) fn may_block(&self) -> bool {
         matches!(self, Self::Restore(_) | Self::End(_))
     }
+}
+
+/// Whether the entry may need more than the machine.
+fn may_end_restoration(entry: &Entry) -> bool {
+    matches!(
+        entry.payload(),
+        Payload::Restoration {
+            part: Restoration::End { .. },
+            ..
+        }
+    )
 }
 
 /// A snapshot that is yet to be written.
@@ -121,7 +148,7 @@ impl Position {
 
 impl Applier {
     /// `gathering` has seen what lies between the machine's last snapshot and `position`.
-    pub(super) fn new(
+    pub(crate) fn new(
         machine: Box<dyn StateMachine>,
         (position, gathering): (Position, Gathering),
         snapshots: Arc<dyn SnapshotStore>,
@@ -155,8 +182,20 @@ impl Applier {
         self.call(|machine| Ok(machine.restore_check()))
     }
 
+    /// Whether the last entry that was applied stands within a restoration.
+    #[cfg(feature = "sim")]
+    pub(crate) fn is_within_restoration(&self) -> bool {
+        self.gathering.is_open()
+    }
+
+    /// Whether no snapshot may be taken at the moment.
+    #[cfg(feature = "sim")]
+    pub(crate) fn holds_snapshots_up(&self) -> bool {
+        self.is_overtaken || self.gathering.is_open()
+    }
+
     /// Does the jobs in order. Commands that stand next to each other are applied in one call.
-    pub(super) fn perform(
+    pub(crate) fn perform(
         &mut self,
         jobs: impl IntoIterator<Item = Job>,
     ) -> Result<Progress, StopReason> {
@@ -183,7 +222,7 @@ impl Applier {
     }
 
     /// Replaces the machine's state by a snapshot from our store. May block.
-    pub(super) fn restore(&mut self, meta: &SnapshotMeta) -> Result<LogId, StopReason> {
+    pub(crate) fn restore(&mut self, meta: &SnapshotMeta) -> Result<LogId, StopReason> {
         let store = Arc::clone(&self.snapshots);
         let (meta, mut data) = store
             .open(meta.id())
@@ -218,6 +257,10 @@ impl Applier {
         for entry in entries {
             if self.is_overtaken {
                 return Ok(());
+            }
+            if !entry.follows(self.position.last) {
+                let (next, applied) = (entry.id(), self.position.last.id);
+                return Err(StopReason::Fault(Fault::OutOfOrder { next, applied }));
             }
             match self.gathering.take(entry) {
                 Gathered::Other => self.take_one(entry, progress)?,
@@ -260,6 +303,7 @@ impl Applier {
                 time: entry.time(),
                 command: command.clone(),
             }),
+            Payload::Membership { .. } if mutant(Mutant::MembershipNotTold) => {}
             Payload::Membership { .. } => {
                 self.flush(progress)?;
                 self.tell_membership()?;
@@ -286,7 +330,10 @@ impl Applier {
             return Ok(());
         }
         let mut batch = std::mem::take(&mut self.batch);
-        let responses = self.call(|machine| machine.apply(&batch))?;
+        let mut responses = self.call(|machine| machine.apply(&batch))?;
+        if mutant(Mutant::ResponsesSwapped) {
+            responses.reverse();
+        }
         if responses.len() != batch.len() {
             let text = format!(
                 "apply returned {} responses to {} commands; it must return one for each",
@@ -305,7 +352,9 @@ impl Applier {
     fn freeze_delayed(&mut self, progress: &mut Progress) -> Result<(), StopReason> {
         if self.is_delayed && !self.is_overtaken && !self.gathering.is_open() {
             self.is_delayed = false;
-            self.flush(progress)?;
+            if !mutant(Mutant::SnapshotBeforeCommands) {
+                self.flush(progress)?;
+            }
             progress.frozen.push(self.freeze()?);
         }
         Ok(())

@@ -11,11 +11,10 @@ use super::events::NodeEvent;
 use super::log_reader::{self, Fetch};
 use super::snapshots::SnapshotJob;
 use crate::consensus::{Effect, Event, Nonsense, Standing, Write};
-use crate::entry::{Entry, Payload};
+use crate::entry::Entry;
 use crate::id::{Incarnation, LogId, LogIndex, NodeId, Term};
 use crate::membership::Membership;
 use crate::message::Message;
-use crate::restoration::Restoration;
 
 impl EventLoop {
     /// Executes one effect, or queues it for the end of the turn. Never steps the core.
@@ -179,16 +178,8 @@ impl EventLoop {
 
     fn give_to_machine(&mut self, entries: Vec<Entry>) {
         self.counters.entries_applied += entries.len() as u64;
-        if !entries.iter().any(may_end_restoration) {
-            return self.applier.push(Job::Apply(entries));
-        }
-        for part in
-            entries.chunk_by(|one, next| !may_end_restoration(one) && !may_end_restoration(next))
-        {
-            self.applier.push(match part {
-                [end] if may_end_restoration(end) => Job::End(end.clone()),
-                entries => Job::Apply(entries.to_vec()),
-            });
+        for job in Job::to_apply(entries) {
+            self.applier.push(job);
         }
     }
 
@@ -255,15 +246,4 @@ fn until_blocking(queue: &mut VecDeque<Job>) -> VecDeque<Job> {
     let blocking = queue.iter().position(Job::may_block);
     let rest = queue.split_off(blocking.unwrap_or(queue.len()));
     std::mem::replace(queue, rest)
-}
-
-/// Whether the entry may need more than the machine.
-fn may_end_restoration(entry: &Entry) -> bool {
-    matches!(
-        entry.payload(),
-        Payload::Restoration {
-            part: Restoration::End { .. },
-            ..
-        }
-    )
 }

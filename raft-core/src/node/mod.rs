@@ -77,7 +77,7 @@ mod peers;
 mod pieces;
 mod propose;
 mod recover;
-mod replacing;
+pub(crate) mod replacing;
 mod request;
 mod restoring;
 mod snapshots;

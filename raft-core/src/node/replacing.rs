@@ -13,6 +13,7 @@ use bytes::Bytes;
 use super::applier::{Applier, Progress, failed};
 use super::error::StopReason;
 use crate::consensus::Backup;
+use crate::consensus::mutant::{Mutant, mutant};
 use crate::entry::Entry;
 use crate::id::LogIndex;
 use crate::snapshot::{Kept, SnapshotHeader, SnapshotMeta};
@@ -46,14 +47,15 @@ impl Applier {
             Ok(meta) => {
                 progress.through = Some(self.restore(&meta)?);
                 progress.responses.push((end.id(), Bytes::new()));
-                let ends_delay = std::mem::take(&mut self.is_delayed);
+                let is_delayed = std::mem::take(&mut self.is_delayed);
+                let ends_delay = is_delayed && !mutant(Mutant::DelayNeverEnds);
                 progress.replaced.push(Replaced { meta, ends_delay });
                 Ok(())
             }
             // The state that a leader has sent is a later one, and on its way to the machine. Until
             // it is there, the machine must not be given more: it lacks this backup.
             Err(StoreError::Purged { .. }) => {
-                self.is_overtaken = true;
+                self.is_overtaken = !mutant(Mutant::OvertakenGoesOn);
                 Ok(())
             }
             Err(error) => Err(StopReason::Store(Arc::new(error))),

@@ -99,9 +99,8 @@ pub(super) enum Own {
     /// Callers may have waited for long enough.
     Expire,
     Synced,
-    Apply(Vec<Entry>),
-    Restore(SnapshotMeta),
-    TakeSnapshot,
+    /// The state machine does what it was given.
+    Work,
     PeerLost(NodeId),
     SnapshotWritten(Box<(SnapshotMeta, Machine)>),
     /// Entries are read now, and the node hears of it so much later.

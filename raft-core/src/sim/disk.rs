@@ -285,6 +285,16 @@ impl Image {
         self.snapshots.iter().filter(listed)
     }
 
+    /// The last entry that was purged.
+    pub(super) fn purged(&self) -> LogIndex {
+        self.purged.id.index
+    }
+
+    /// The descriptions that can be listed, the newest first.
+    pub(super) fn listed_metas(&self) -> Vec<SnapshotMeta> {
+        self.listed().rev().map(|(meta, _)| meta.clone()).collect()
+    }
+
     /// Of every stored entry.
     pub(super) fn indexes(&self) -> Vec<LogIndex> {
         self.entries.iter().map(Entry::index).collect()
@@ -340,7 +350,7 @@ impl Image {
             }
         }
         let meta = snapshot.as_ref().map(|(meta, _)| meta.clone());
-        let recovery = Recovery::new(config, self.hard_state, meta, self.purged)?;
+        let recovery = Recovery::new(config, self.hard_state, meta.clone(), self.purged)?;
         let mut recovery = recovery.after(self.former.clone());
         for entry in &self.entries {
             if self.damage.records.contains(&entry.index()) {
@@ -355,6 +365,7 @@ impl Image {
         Ok(Recovered {
             recovery,
             applied,
+            snapshot: meta,
             machine,
             starts,
         })
@@ -458,6 +469,8 @@ pub(super) struct Suffix {
 pub(super) struct Recovered {
     pub(super) recovery: Recovery,
     pub(super) applied: LogIndex,
+    /// What that is a snapshot of, if of any.
+    pub(super) snapshot: Option<SnapshotMeta>,
     pub(super) machine: Machine,
     /// What is remarkable about it.
     pub(super) starts: Vec<Situation>,

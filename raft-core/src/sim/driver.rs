@@ -1,5 +1,6 @@
 //! Drives one node's core as the real node would: executes effects, reports what came of them.
 
+use std::collections::VecDeque;
 use std::time::Duration;
 
 use super::calls::Calls;
@@ -8,19 +9,22 @@ use super::clock::Clock;
 use super::cluster::{Cluster, Happening, Own};
 use super::disk::{Disk, Image, Unusable};
 use super::hardware::Hardware;
+use super::lent_disk::LentDisk;
 use super::machine::Machine;
 use super::parts::Parts;
 use super::plan::Plan;
+use super::replica::Replica;
 use super::situation::Situation;
 use super::snapshotting::SnapshotRequests;
 use super::story::Mark;
 use super::watch::{Moment, Watched};
 use crate::consensus::mutant::{Mutant, mutant};
-use crate::consensus::{Effect, Effects, Event, Gathering, Nonsense, Raft, RoleName, Setup, Write};
+use crate::consensus::{Effect, Effects, Event, Nonsense, Raft, RoleName, Setup, Write};
 use crate::entry::Entry;
 use crate::id::{GroupId, LogIndex, NodeId};
 use crate::membership::Membership;
 use crate::message::{Body, Message};
+use crate::node::applier::{Applier, Job};
 use crate::time::Timestamp;
 use crate::transport::Inbox;
 
@@ -31,7 +35,14 @@ pub(super) struct SimNode {
     pub(super) disk: Disk,
     /// The disks of earlier lives, which were damaged or lost.
     pub(super) former_disks: Vec<Image>,
+    /// What its state machine holds, and where that is in the log.
     pub(super) machine: Machine,
+    /// Feeds the state machine, while the node lives.
+    pub(super) applier: Option<Applier>,
+    /// The state machine, if it is the simulator's own.
+    pub(super) replica: Replica,
+    /// The disk, as the applier sees it.
+    pub(super) lent: LentDisk,
     pub(super) life: u64,
     pub(super) paused_until: Timestamp,
     /// What happened to it during the pause.
@@ -40,17 +51,13 @@ pub(super) struct SimNode {
     pub(super) calls: Calls,
     /// Snapshots that the machine is still to be restored from.
     pub(super) restores: usize,
-    /// Which restoration its machine has seen the begin of.
-    pub(super) gathering: Gathering,
-    /// A snapshot waits for the end of a restoration.
-    pub(super) is_delayed: bool,
-    /// The log has lost a backup to a snapshot that is still to be restored.
-    pub(super) is_overtaken: bool,
     /// What the checkers remember of this life.
     pub(super) watched: Watched,
     pub(super) clock: Clock,
     pub(super) hardware: Hardware,
     woken_at: Option<Timestamp>,
+    /// What the state machine is to do, in order: each part at a time of its own.
+    pub(super) jobs: VecDeque<Vec<Job>>,
     /// The state machine is busy until then.
     pub(super) busy_until: Timestamp,
     /// What local reads have shown in this life.
@@ -75,18 +82,19 @@ impl SimNode {
             disk: Image::bootstrapped(log),
             former_disks: Vec::new(),
             machine: Machine::default(),
+            applier: None,
+            replica: Replica::default(),
+            lent: LentDisk::default(),
             life: 0,
             paused_until: Timestamp::ZERO,
             held: Vec::new(),
             calls: Calls::new(&plan.config, LogIndex::ZERO),
             restores: 0,
-            gathering: Gathering::default(),
-            is_delayed: false,
-            is_overtaken: false,
             watched: Watched::default(),
             clock: Clock::new(chance.below(1 << 40), drift),
             hardware: Hardware::default(),
             woken_at: None,
+            jobs: VecDeque::new(),
             busy_until: Timestamp::ZERO,
             shown: LogIndex::ZERO,
             snapshotting: SnapshotRequests::default(),
@@ -133,12 +141,9 @@ impl Cluster {
         };
         let starts = recovered.starts;
         node.life += 1;
-        node.machine = recovered.machine;
+        node.jobs.clear();
         node.busy_until = now;
         node.restores = 0;
-        node.gathering = Gathering::default();
-        node.is_delayed = false;
-        node.is_overtaken = false;
         node.shown = LogIndex::ZERO;
         let newest = node.disk.newest_listed().cloned();
         node.snapshotting = SnapshotRequests::new(newest);
@@ -163,12 +168,10 @@ impl Cluster {
             recovered.applied,
             local,
         ));
-        if let Some(subject) = &mut self.subject {
-            subject.start(id, &node.machine)?;
-        }
         if let Some(raft) = &node.raft {
             self.checks.has_membership(raft.membership_at());
         }
+        self.start_machine(id, recovered.snapshot.as_ref())?;
         self.tell(Some(id), Mark::Fault, || "starts".to_owned());
         for situation in starts {
             self.meet(situation);
@@ -199,6 +202,7 @@ impl Cluster {
         let Some(raft) = node.raft.take() else {
             return;
         };
+        node.applier = None;
         let lost = node.disk.crash(&mut self.chance);
         let is_torn = node.parts.may_tear();
         node.parts.crash(&mut self.streams.chance);
@@ -327,7 +331,7 @@ impl Cluster {
                 Ok(())
             }
             Effect::Apply(entries) => {
-                self.schedule_machine(id, Own::Apply(entries));
+                self.give_to_machine(id, Job::to_apply(entries));
                 Ok(())
             }
             Effect::Restore(meta) => {
@@ -335,7 +339,7 @@ impl Cluster {
                 if let Some(node) = self.nodes.get_mut(&id) {
                     node.restores += 1;
                 }
-                self.schedule_machine(id, Own::Restore(meta));
+                self.give_to_machine(id, vec![Job::Restore(meta)]);
                 Ok(())
             }
             Effect::TakeSnapshot => {

@@ -10,6 +10,7 @@ use super::situation::Situation;
 use super::story::Mark;
 use crate::consensus::Event;
 use crate::id::{NodeId, Term};
+use crate::node::SnapshotError;
 use crate::snapshot::SnapshotMeta;
 
 impl Cluster {
@@ -75,19 +76,18 @@ impl Cluster {
             Own::Expire => self.expire_calls(id),
             Own::PeerLost(peer) => self.step(id, Event::Unreachable(peer)),
             Own::Synced => self.synced(id, life),
-            Own::Apply(entries) => self.apply(id, &entries),
-            Own::Restore(meta) => self.restore(id, &meta),
-            Own::TakeSnapshot => self.take_snapshot(id),
+            Own::Work => self.work(id),
             Own::SnapshotWritten(snapshot) => {
                 if self.snapshot_has_no_room(id) {
-                    return self.snapshot_ended(id, None);
+                    let no_room = SnapshotError::Failed("no room".to_owned());
+                    return self.snapshot_ended(id, Err(no_room));
                 }
                 let (meta, machine) = *snapshot;
                 if let Some(node) = self.nodes.get_mut(&id) {
                     node.disk.keep_snapshot(meta.clone(), machine);
                     node.retain_snapshots();
                 }
-                self.snapshot_ended(id, Some(meta))
+                self.snapshot_ended(id, Ok(meta))
             }
             Own::Fetch(reader, range, bytes, later) => {
                 let from = range.start;

@@ -8,6 +8,7 @@ use bytes::Bytes;
 use crate::entry::{Entry, Payload};
 use crate::id::{ChainLink, LogId, LogIndex};
 use crate::membership::Membership;
+use crate::node::applier::Position;
 use crate::snapshot::{SnapshotHeader, SnapshotMeta};
 use crate::time::ClusterTime;
 
@@ -26,9 +27,6 @@ pub(super) struct Machine {
     pub(super) saved: Option<Bytes>,
 }
 
-/// A command without padding.
-const COMMAND_BYTES: usize = 1 + 8;
-
 /// Writes `value` into the register `key`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Command {
@@ -37,6 +35,7 @@ pub(super) struct Command {
 }
 
 impl Machine {
+    /// Applies the next entry of the log.
     pub(super) fn apply(&mut self, entry: &Entry) {
         assert!(
             entry.follows(self.last),
@@ -45,12 +44,9 @@ impl Machine {
         );
         self.last = entry.link();
         self.time = entry.time();
-        self.hash = crc32c::crc32c_append(self.hash, &entry.header());
         match entry.payload() {
-            Payload::Command(bytes) => {
-                if let Some(command) = Command::decode(bytes) {
-                    self.registers.insert(command.key, command.value);
-                }
+            Payload::Command(command) => {
+                self.execute(entry.id(), entry.time(), command);
             }
             Payload::Membership { membership, .. } => {
                 self.membership = Some((entry.id(), Arc::clone(membership)));
@@ -59,22 +55,43 @@ impl Machine {
         }
     }
 
-    /// What a backup of this state holds.
-    pub(super) fn backup(&self) -> Bytes {
-        let registers = self.registers.iter();
-        let records = registers.flat_map(|(key, value)| {
-            let value = *value;
-            Command { key: *key, value }.encode(0)
-        });
-        records.collect()
+    /// Executes a command, and returns what was written.
+    pub(super) fn execute(&mut self, id: LogId, time: ClusterTime, command: &Bytes) -> Option<u64> {
+        let (index, term) = (id.index.get().to_le_bytes(), id.term.get().to_le_bytes());
+        let time = time.as_micros().to_le_bytes();
+        for part in [&index[..], &term, &time, command] {
+            self.hash = crc32c::crc32c_append(self.hash, part);
+        }
+        let command = Command::decode(command)?;
+        self.registers.insert(command.key, command.value);
+        Some(command.value)
     }
 
-    /// The entry ends a restoration of `backup`.
-    pub(super) fn replace(&mut self, end: &Entry, backup: &[u8]) {
-        self.apply(end);
-        let records = backup.chunks(COMMAND_BYTES).filter_map(Command::decode);
-        self.registers = records.map(|one| (one.key, one.value)).collect();
-        self.hash = crc32c::crc32c_append(self.hash, backup);
+    /// It is at this place in the log.
+    pub(super) fn move_to(&mut self, position: &Position) {
+        self.last = position.last;
+        self.time = position.time;
+        self.membership.clone_from(&position.membership);
+    }
+
+    /// A snapshot of these bytes. If they are those of a user's machine, nothing else is known of it.
+    pub(super) fn saved(header: SnapshotHeader, bytes: Bytes) -> (SnapshotMeta, Self) {
+        let place = Self {
+            last: header.last,
+            time: header.time,
+            membership: Some((header.membership_at, Arc::clone(&header.membership))),
+            ..Self::default()
+        };
+        let meta = SnapshotMeta {
+            header,
+            size: bytes.len() as u64,
+            checksum: crc32c::crc32c(&bytes),
+        };
+        let machine = place.decoded(&bytes).unwrap_or(Self {
+            saved: Some(bytes),
+            ..place
+        });
+        (meta, machine)
     }
 
     pub(super) fn applied(&self) -> LogIndex {

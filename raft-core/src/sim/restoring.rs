@@ -12,14 +12,14 @@ use super::calls::Proposal;
 use super::chance::Chance;
 use super::check::{Broken, Held, broken};
 use super::cluster::{Cluster, Happening};
-use super::machine::Machine;
 use super::situation::Situation;
 use super::story::Mark;
-use crate::consensus::{Backup, Conditions, Event, Raft, RoleName};
+use crate::consensus::{Conditions, Event, Raft, RoleName};
 use crate::entry::{Entry, Payload, Sealed};
 use crate::id::{LogId, NodeId, Term};
+use crate::node::replacing::Replaced;
 use crate::restoration::Restoration;
-use crate::snapshot::Kept;
+use crate::snapshot::{Kept, SnapshotMeta};
 
 /// Who restores.
 #[derive(Debug)]
@@ -57,6 +57,8 @@ enum Proposed {
 /// In one life of so many.
 const LIVES: u64 = 7;
 
+const PROPERTY: &str = "a restoration is whole, and what its caller was told";
+
 impl Restorer {
     pub(super) fn new(seed: u64) -> Self {
         Self {
@@ -72,16 +74,12 @@ impl Restorer {
         seed % LIVES == 4
     }
 
-    /// A backup is about to become the state.
-    fn judge(&self, node: NodeId, backup: &Backup, bytes: &[u8]) -> Held {
-        const PROPERTY: &str = "a restoration is whole, and what its caller was told";
-        let begin = backup.begin;
+    /// A backup has become the state, by the restoration `begin`.
+    fn judge(&self, node: NodeId, begin: LogId, found: Kept) -> Held {
         if self.refused.contains(&begin) {
             let detail = format!("node {node} ends restoration {begin}, which was said to be over");
             return broken(PROPERTY, detail);
         }
-        let mut found = Kept::NOTHING;
-        found.add(bytes);
         if self.begun.get(&begin) != Some(&found) {
             let detail = format!("node {node} ends restoration {begin} with {found:?}");
             return broken(PROPERTY, detail);
@@ -116,7 +114,7 @@ impl Cluster {
         let nodes: Vec<NodeId> = self.nodes.keys().copied().collect();
         let source = self.restorer.chance.pick(&nodes).copied();
         let machine = source.and_then(|id| self.nodes.get(&id));
-        let Some(backup) = machine.map(|node| node.machine.backup()) else {
+        let Some(backup) = machine.map(|node| node.machine.encode()) else {
             return Ok(());
         };
         let mut all = Kept::NOTHING;
@@ -240,60 +238,48 @@ impl Cluster {
         Some(LogId::new(term, raft.last_index()))
     }
 
-    /// The end of a restoration is applied: its pieces are read back from the node's own log. False
-    /// if that has lost them to a later state, which is on its way.
-    pub(super) fn replace_state(
+    /// A backup has become the state: the one that was begun there, and that nobody was told is over.
+    pub(super) fn judge_replaced(
         &mut self,
         id: NodeId,
-        end: &Entry,
-        backup: &Backup,
-    ) -> Result<bool, Broken> {
-        let Some(node) = self.nodes.get_mut(&id) else {
-            return Ok(false);
+        meta: &SnapshotMeta,
+        applied: &[Entry],
+    ) -> Held {
+        let is_end = |entry: &&Entry| entry.id() == meta.id();
+        let end = applied.iter().find(is_end).map(Entry::payload);
+        let begin = match end {
+            Some(Payload::Restoration {
+                part: Restoration::End { begin, .. },
+                ..
+            }) => self.checks.canonical(*begin),
+            _ => None,
         };
-        let range = backup.begin.index.next()..end.index();
-        let read = match range.is_empty() {
-            true => Ok(Some(Vec::new())),
-            false => node.disk.read(range, usize::MAX),
+        let Some(begin) = begin else {
+            let detail = format!("node {id} has replaced its state at {}", meta.id());
+            return broken(PROPERTY, detail);
         };
-        let entries = match read {
-            Ok(Some(entries)) => entries,
-            Ok(None) => {
-                node.is_overtaken = true;
-                return Ok(false);
-            }
-            Err(damaged) => {
-                self.stop_for_damage(id, &damaged)?;
-                return Ok(false);
-            }
+        let found = Kept {
+            size: meta.size,
+            checksum: meta.checksum,
         };
-        let pieces = entries.iter().filter_map(|entry| backup.piece(entry));
-        let bytes = pieces.fold(Vec::new(), |mut all, piece| {
-            all.extend_from_slice(piece);
-            all
-        });
-        self.restorer.judge(id, backup, &bytes)?;
-        node.machine.replace(end, &bytes);
+        self.restorer.judge(id, begin.id, found)?;
         self.meet(Situation::StateReplacedByBackup);
-        Ok(true)
+        Ok(())
     }
 
     /// A backup became the state, and so a snapshot.
-    pub(super) fn keep_replaced(
-        &mut self,
-        id: NodeId,
-        replaced: Vec<Machine>,
-    ) -> Result<(), Broken> {
-        for mut machine in replaced {
-            machine.saved = Some(machine.encode());
-            let Some((meta, node)) = machine.meta().zip(self.nodes.get_mut(&id)) else {
-                return Ok(());
-            };
-            node.disk.keep_snapshot(meta.clone(), machine);
+    pub(super) fn state_replaced(&mut self, id: NodeId, life: u64, replaced: Replaced) -> Held {
+        if !self.lives(id, life) {
+            return Ok(());
+        }
+        let Replaced { meta, ends_delay } = replaced;
+        if ends_delay {
+            return self.snapshot_ended(id, Ok(meta));
+        }
+        if let Some(node) = self.nodes.get_mut(&id) {
             node.snapshotting.stored(&meta);
             node.retain_snapshots();
-            self.step(id, Event::SnapshotTaken(meta))?;
         }
-        Ok(())
+        self.step(id, Event::SnapshotTaken(meta))
     }
 }

@@ -4,12 +4,13 @@
 use tokio::sync::oneshot;
 
 use super::check::{Asked, Broken, Held, broken};
-use super::cluster::{Cluster, Own};
+use super::cluster::Cluster;
 use super::driver::SimNode;
 use crate::consensus::Event;
 use crate::id::{LogIndex, NodeId};
+use crate::node::StopReason;
+use crate::node::applier::{Applier, Job};
 use crate::node::snapshotting::{SnapshotResult, Snapshotting};
-use crate::node::{SnapshotError, StopReason};
 use crate::snapshot::SnapshotMeta;
 
 /// Of one life of a node.
@@ -74,9 +75,12 @@ impl Cluster {
     }
 
     pub(super) fn core_asks_for_snapshot(&mut self, id: NodeId) {
-        let node = self.nodes.get_mut(&id);
-        if node.is_some_and(|node| node.snapshotting.own.core_asks()) {
-            self.schedule_machine(id, Own::TakeSnapshot);
+        let node = self.nodes.get_mut(&id).filter(|node| node.raft.is_some());
+        let Some(node) = node else {
+            return;
+        };
+        if node.snapshotting.own.core_asks() {
+            self.give_to_machine(id, vec![Job::TakeSnapshot]);
         }
     }
 
@@ -98,9 +102,26 @@ impl Cluster {
         self.count("snapshots asked for");
         self.futures.ask(id, Asked::Snapshot(request), self.now);
         if begins {
-            self.schedule_machine(id, Own::TakeSnapshot);
+            self.give_to_machine(id, vec![Job::TakeSnapshot]);
         }
         self.hear_of_snapshots(id)
+    }
+
+    /// A snapshot under way comes to an end, unless a restoration holds it up: without it, the log would
+    /// grow and grow.
+    pub(super) fn follow_snapshot(&mut self, id: NodeId) {
+        let Some(node) = self.nodes.get(&id).filter(|node| node.raft.is_some()) else {
+            return;
+        };
+        let is_held_up = node
+            .applier
+            .as_ref()
+            .is_some_and(Applier::holds_snapshots_up);
+        if is_held_up || !node.snapshotting.is_in_progress() {
+            self.futures.answer(id, Asked::SnapshotEnd);
+        } else {
+            self.futures.ask(id, Asked::SnapshotEnd, self.now);
+        }
     }
 
     /// The one under way waits for the end of a restoration. Callers are told, and do not.
@@ -115,16 +136,17 @@ impl Cluster {
     pub(super) fn snapshot_ended(
         &mut self,
         id: NodeId,
-        taken: Option<SnapshotMeta>,
+        result: SnapshotResult,
     ) -> Result<(), Broken> {
         let Some(node) = self.nodes.get_mut(&id) else {
             return Ok(());
         };
-        let result = taken.ok_or_else(|| SnapshotError::Failed("no room".to_owned()));
         let ended = node.snapshotting.own.ended(&result);
+        self.futures.answer(id, Asked::SnapshotEnd);
+        self.follow_snapshot(id);
         self.hear_of_snapshots(id)?;
         if ended.again {
-            self.schedule_machine(id, Own::TakeSnapshot);
+            self.give_to_machine(id, vec![Job::TakeSnapshot]);
         }
         match result {
             Ok(meta) => {

@@ -30,6 +30,8 @@ pub(in crate::sim) enum Asked {
     Change(u64),
     /// A snapshot of what was applied.
     Snapshot(u64),
+    /// The end of the snapshot that is being taken. Nobody is told of it when the node stops.
+    SnapshotEnd,
 }
 
 impl Futures {
@@ -50,7 +52,8 @@ impl Futures {
 
     /// A node has stopped, and has answered everybody before.
     pub(in crate::sim) fn are_all_answered(&self, node: NodeId) -> Held {
-        match self.0.iter().find(|((at, _), _)| *at == node) {
+        let waits = |(at, asked): &(NodeId, Asked)| *at == node && *asked != Asked::SnapshotEnd;
+        match self.0.iter().find(|(key, _)| waits(key)) {
             Some(((_, asked), since)) => broken(
                 PROPERTY,
                 format!(

@@ -80,7 +80,8 @@ impl Checks {
         LogIndex::new(self.canon.len() as u64)
     }
 
-    fn canonical(&self, index: LogIndex) -> Option<ChainLink> {
+    /// The committed entry at this index.
+    pub(super) fn canonical(&self, index: LogIndex) -> Option<ChainLink> {
         let offset = usize::try_from(index.get().checked_sub(1)?).ok()?;
         self.canon.get(offset).copied()
     }

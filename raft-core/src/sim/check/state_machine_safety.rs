@@ -3,6 +3,7 @@
 use super::{Checks, Held, broken};
 use crate::consensus::Raft;
 use crate::id::{LogIndex, NodeId};
+use crate::sim::machine::Machine;
 
 const PROPERTY: &str = "state machine safety";
 
@@ -41,6 +42,16 @@ impl Checks {
             }
         }
         Ok(())
+    }
+
+    /// A state machine has applied everything through its last entry.
+    pub(in crate::sim) fn applied_through(&self, node: NodeId, machine: &Machine) -> Held {
+        let last = machine.last;
+        if self.canonical(last.id.index) == Some(last) {
+            return Ok(());
+        }
+        let detail = format!("node {node} has applied {last}, which is not committed");
+        broken(PROPERTY, detail)
     }
 
     /// A state machine has the state `hash` after `index`.

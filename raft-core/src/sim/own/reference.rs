@@ -151,18 +151,18 @@ impl<M: StateMachine> Reference<M> {
     pub(super) fn judge_response<W: Workload<M>>(
         &self,
         who: &Who,
-        committed: &Committed,
+        (id, command): (LogId, &Bytes),
         response: &Bytes,
         workload: &W,
     ) -> Held {
-        match self.responses.get(&committed.id.index) {
+        match self.responses.get(&id.index) {
             Some(expected) if expected != response => {
                 let detail = format!(
                     "{who} answers {} to {}, which is entry {}; a fresh machine that was given the \
                      whole log answers {}",
                     workload.show_response(response),
-                    workload.show_command(&committed.command),
-                    committed.id,
+                    workload.show_command(command),
+                    id,
                     workload.show_response(expected),
                 );
                 broken(who.property(), detail)

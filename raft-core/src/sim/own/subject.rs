@@ -8,21 +8,21 @@ use super::workload::{Asked, Ending};
 use crate::entry::Entry;
 use crate::id::{LogId, NodeId};
 use crate::sim::check::{Broken, Held};
-use crate::sim::machine::Machine;
+use crate::state_machine::StateMachine;
 
 /// All replicas of a user's machine, and the user's workload.
 pub(in crate::sim) trait Subject: fmt::Debug {
     /// What a client does next.
     fn next(&mut self, client: u64) -> Asked;
 
-    /// A node starts, with what its newest snapshot holds.
-    fn start(&mut self, node: NodeId, from: &Machine) -> Held;
+    /// The machine of a new life of a node.
+    fn machine(&mut self, node: NodeId) -> Result<Box<dyn StateMachine>, Broken>;
 
-    /// The next committed entries reach a replica: its responses to the commands among them.
-    fn apply(&mut self, node: NodeId, entries: &[Entry]) -> Result<Vec<(LogId, Bytes)>, Broken>;
+    /// A replica was restored from this snapshot; `None` if it starts without one.
+    fn restored(&mut self, node: NodeId, from: Option<LogId>);
 
-    /// The bytes of a snapshot of a replica.
-    fn snapshot(&mut self, node: NodeId) -> Result<Bytes, Broken>;
+    /// A replica was given the next committed entries, and has responded so to the commands among them.
+    fn applied(&mut self, node: NodeId, entries: &[Entry], responses: &[(LogId, Bytes)]) -> Held;
 
     /// Answers the read of a client from a replica.
     fn read(&mut self, node: NodeId, client: u64) -> Result<Bytes, Broken>;

@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::io::Read;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
 
@@ -9,11 +11,13 @@ use super::reference::{Reference, Who, judged};
 use super::subject::Subject;
 use super::workload::{Asked, Ending, Workload};
 use crate::entry::{Entry, Payload};
-use crate::id::{LogId, NodeId};
+use crate::id::{LogId, LogIndex, NodeId};
+use crate::membership::Membership;
 use crate::sim::chance::Chance;
 use crate::sim::check::{Broken, Held};
 use crate::sim::machine::Machine;
-use crate::state_machine::{Committed, StateMachine, StateMachineError};
+use crate::snapshot::SnapshotMeta;
+use crate::state_machine::{Committed, SnapshotView, StateMachine, StateMachineError};
 
 /// One run of a user's machine under a user's workload.
 pub(in crate::sim) struct Trial<M, F, W> {
@@ -28,8 +32,9 @@ pub(in crate::sim) struct Trial<M, F, W> {
 
 /// The machine of one life of a node.
 struct Replica<M> {
-    machine: M,
-    position: Machine,
+    machine: Shared<M>,
+    /// What it has applied.
+    at: LogIndex,
     /// The snapshot that it was restored from.
     since: Option<LogId>,
 }
@@ -57,32 +62,6 @@ where
             detail: format!("node {node} has none"),
         })
     }
-
-    /// Applies commands that stand next to each other, as the node does.
-    fn flush(
-        &mut self,
-        node: NodeId,
-        batch: &mut Vec<Committed>,
-        answered: &mut Vec<(LogId, Bytes)>,
-    ) -> Held {
-        if batch.is_empty() {
-            return Ok(());
-        }
-        let batch = std::mem::take(batch);
-        let replica = self.replica(node)?;
-        let who = replica.who(node);
-        let responses = replica.machine.apply(&batch);
-        let responses = responses.map_err(|error| failed("apply", &error))?;
-        if responses.len() != batch.len() {
-            return Err(miscounted(responses.len(), batch.len()));
-        }
-        for (committed, response) in batch.into_iter().zip(responses) {
-            self.reference
-                .judge_response(&who, &committed, &response, &self.workload)?;
-            answered.push((committed.id, response));
-        }
-        Ok(())
-    }
 }
 
 impl<M, F, W> Subject for Trial<M, F, W>
@@ -99,7 +78,7 @@ where
         asked
     }
 
-    fn start(&mut self, node: NodeId, from: &Machine) -> Held {
+    fn machine(&mut self, node: NodeId) -> Result<Box<dyn StateMachine>, Broken> {
         let fresh = (self.make)();
         if let Some(kept) = fresh.last_applied() {
             return Err(Broken {
@@ -110,50 +89,45 @@ where
                 ),
             });
         }
+        let machine = Shared(Arc::new(Mutex::new(fresh)));
         let replica = Replica {
-            machine: restored(fresh, from)?,
-            position: from.clone(),
-            since: from.saved.is_some().then_some(from.last.id),
+            machine: machine.clone(),
+            at: LogIndex::ZERO,
+            since: None,
         };
         self.replicas.insert(node, replica);
-        Ok(())
+        Ok(Box::new(machine))
     }
 
-    fn apply(&mut self, node: NodeId, entries: &[Entry]) -> Result<Vec<(LogId, Bytes)>, Broken> {
-        let (mut batch, mut answered) = (Vec::new(), Vec::new());
+    fn restored(&mut self, node: NodeId, from: Option<LogId>) {
+        if let Some(replica) = self.replicas.get_mut(&node) {
+            replica.since = from;
+            replica.at = from.map_or(LogIndex::ZERO, |from| from.index);
+        }
+    }
+
+    fn applied(&mut self, node: NodeId, entries: &[Entry], responses: &[(LogId, Bytes)]) -> Held {
+        let Some(last) = entries.last() else {
+            return Ok(());
+        };
         for entry in entries {
             self.reference
                 .extend(entry, &self.make, &mut self.workload)?;
-            let replica = self.replica(node)?;
-            replica.position.apply(entry);
-            match entry.payload() {
-                // Backups are restored only in lives of the simulator's own machine.
-                Payload::Blank | Payload::Restoration { .. } => {}
-                Payload::Command(command) => batch.push(Committed {
-                    id: entry.id(),
-                    time: entry.time(),
-                    command: command.clone(),
-                }),
-                Payload::Membership { membership, .. } => {
-                    self.flush(node, &mut batch, &mut answered)?;
-                    let replica = self.replica(node)?;
-                    replica.machine.membership_changed(entry.id(), membership);
-                }
+        }
+        let replica = self.replica(node)?;
+        replica.at = last.index();
+        let (who, machine) = (replica.who(node), replica.machine.clone());
+        for (id, response) in responses {
+            let entry = entries.iter().find(|entry| entry.id() == *id);
+            if let Some(Payload::Command(command)) = entry.map(Entry::payload) {
+                self.reference
+                    .judge_response(&who, (*id, command), response, &self.workload)?;
             }
         }
-        self.flush(node, &mut batch, &mut answered)?;
-        let Some(replica) = self.replicas.get_mut(&node) else {
-            return Ok(answered);
-        };
-        let (who, at) = (replica.who(node), replica.position.applied());
+        let mut machine = machine.lock();
         self.reference
-            .judge_state(&who, at, &mut replica.machine, &self.workload)?;
-        judged(self.workload.check_state(&replica.machine))?;
-        Ok(answered)
-    }
-
-    fn snapshot(&mut self, node: NodeId) -> Result<Bytes, Broken> {
-        snapshot_of(&mut self.replica(node)?.machine)
+            .judge_state(&who, last.index(), &mut machine, &self.workload)?;
+        judged(self.workload.check_state(&machine))
     }
 
     fn read(&mut self, node: NodeId, client: u64) -> Result<Bytes, Broken> {
@@ -161,8 +135,8 @@ where
         let Some(replica) = self.replicas.get(&node) else {
             return Ok(Bytes::new());
         };
-        let answer = self.workload.read(&replica.machine, &query);
-        let (who, at) = (replica.who(node), replica.position.applied());
+        let answer = self.workload.read(&replica.machine.lock(), &query);
+        let (who, at) = (replica.who(node), replica.at);
         let read = (&query, &answer);
         self.reference
             .judge_read(&who, at, read, &mut self.workload)?;
@@ -175,6 +149,47 @@ where
 
     fn round_trips(&self) -> u64 {
         self.reference.round_trips
+    }
+}
+
+/// A machine that an applier owns, and the trial looks at.
+struct Shared<M>(Arc<Mutex<M>>);
+
+impl<M> Shared<M> {
+    fn lock(&self) -> MutexGuard<'_, M> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl<M> Clone for Shared<M> {
+    fn clone(&self) -> Self {
+        Self(Arc::clone(&self.0))
+    }
+}
+
+impl<M: StateMachine> StateMachine for Shared<M> {
+    fn apply(&mut self, batch: &[Committed]) -> Result<Vec<Bytes>, StateMachineError> {
+        self.lock().apply(batch)
+    }
+
+    fn snapshot(&mut self) -> Result<SnapshotView, StateMachineError> {
+        self.lock().snapshot()
+    }
+
+    fn restore(
+        &mut self,
+        meta: &SnapshotMeta,
+        from: &mut dyn Read,
+    ) -> Result<(), StateMachineError> {
+        self.lock().restore(meta, from)
+    }
+
+    fn membership_changed(&mut self, at: LogId, membership: &Membership) {
+        self.lock().membership_changed(at, membership);
+    }
+
+    fn may_block(&self) -> bool {
+        self.lock().may_block()
     }
 }
 
