@@ -53,10 +53,11 @@ pub trait StateMachine: Send + 'static {
 
     /// How to find out whether a machine of this kind could [restore](StateMachine::restore) some bytes.
     /// Whoever restores a backup in a running group has it checked before the log holds all of it; one
-    /// that fails is given up, and the group goes on. By default nothing is checked, and a backup that
-    /// the machine cannot restore stops every member.
+    /// that fails is given up, and the group goes on. A state with which a group is founded is checked
+    /// before the stores hold anything of it; one that fails founds nothing. By default nothing is checked,
+    /// and what the machine cannot restore stops every member, or fails every start.
     ///
-    /// Called once, when the node starts.
+    /// Called when the node starts, and not later.
     fn restore_check(&self) -> Option<RestoreCheck> {
         None
     }
@@ -139,7 +140,8 @@ impl SnapshotView {
 impl RestoreCheck {
     /// A check by `check`, which is given what [`StateMachine::restore`] would be given, but for a
     /// description that is still of the entry where the backup was taken. It may restore a machine that
-    /// is then dropped, or only look at the beginning. It runs on a thread of its own.
+    /// is then dropped, or only look at the beginning. It may block: it runs on a thread that does nothing
+    /// else meanwhile.
     pub fn new<F>(check: F) -> Self
     where
         F: Fn(&SnapshotMeta, &mut dyn Read) -> Result<(), StateMachineError>,

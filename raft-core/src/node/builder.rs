@@ -96,8 +96,11 @@ impl NodeBuilder {
     /// [for any](BackupMeta::for_any_cluster).
     ///
     /// Index, term and membership of the former group are forgotten; its time goes on. `data` is
-    /// verified against the size and the checksum in `meta`. Whether the machine understands a
-    /// state that another version of it has written is up to the machine.
+    /// verified against the size and the checksum in `meta`, and whether the machine can restore them is
+    /// verified if it says [how](StateMachine::restore_check): with a state that is refused nothing is
+    /// founded, and the next start may be given another. Without that it shows when the machine is given
+    /// the bytes, which every start repeats: only empty stores then begin with another state. Whether the
+    /// machine understands a state that another version of it has written is up to the machine.
     pub fn initial_state(mut self, meta: BackupMeta, data: impl Read + Send + 'static) -> Self {
         let data = Box::new(data);
         self.initial_state = Some(InitialState { meta, data });

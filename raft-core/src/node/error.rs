@@ -343,6 +343,13 @@ pub enum StartError {
     /// The initial state is not what it was announced to be, or cannot be read.
     #[error("the initial state cannot be used: {0}; make another backup, or begin without it")]
     InitialState(String),
+    /// The state machine could not restore the initial state, as its
+    /// [check](crate::state_machine::StateMachine::restore_check) has found out.
+    #[error(
+        "the state machine cannot restore the initial state: {0}; the stores are as empty as before: start \
+         with a backup that this kind of machine has written, or without it"
+    )]
+    UnreadableState(String),
     /// The state machine could not load its snapshot.
     #[error("snapshot {snapshot} could not be restored: {reason}")]
     Restore {
@@ -393,6 +400,7 @@ impl StartError {
             | Self::MachineAhead { .. }
             | Self::ForeignState(_)
             | Self::InitialState(_)
+            | Self::UnreadableState(_)
             | Self::StateMachine(_)
             | Self::Transport { .. }
             | Self::Thread(_)

@@ -3,18 +3,24 @@
 //! The state becomes a snapshot at entry one, before anything else is in the stores: a log cannot
 //! contradict it, and members that join later get it like any other snapshot. A crash before the
 //! snapshot is finished leaves stores that count as empty, and the next start repeats it; a crash
-//! after it leaves a log that is aligned with it by every start.
+//! after it leaves a log that is aligned with it by every start. So nothing may be wrong with the state
+//! once it is finished: it would be restored by every start, and fail every one.
 
 use std::fmt;
-use std::io::{self, Read, Write};
+use std::io::{self, Read};
 use std::sync::Arc;
 
 use super::backup::BackupMeta;
+use super::checking::{next_piece, take_all};
 use super::error::StartError;
 use crate::id::{ChainLink, LogId, Term};
 use crate::membership::Membership;
 use crate::snapshot::{Kept, SnapshotHeader, SnapshotMeta};
-use crate::store::{LogStore, SnapshotStore};
+use crate::state_machine::RestoreCheck;
+use crate::store::{LogStore, SnapshotStore, StoreError};
+
+/// Reads so much at a time.
+const PIECE_BYTES: usize = 64 << 10;
 
 /// What a state machine once wrote, and what is known of it.
 pub(super) struct InitialState {
@@ -26,10 +32,12 @@ impl InitialState {
     /// Makes it the first snapshot of empty stores. Returns what is now in the store.
     ///
     /// Its checksum stands for the entry that the snapshot ends with, so that founding members with
-    /// different states notice it as soon as one of them leads.
+    /// different states notice it as soon as one of them leads. What `check` or the description refuses
+    /// leaves the stores empty.
     pub(super) fn found(
         mut self,
         membership: Membership,
+        check: Option<&RestoreCheck>,
         snapshots: &dyn SnapshotStore,
         log: &mut dyn LogStore,
     ) -> Result<SnapshotMeta, StartError> {
@@ -43,21 +51,18 @@ impl InitialState {
             membership: Arc::new(membership),
             membership_at: first.id,
         };
-        let mut sink = Counting {
-            sink: snapshots.create(&header)?,
-            kept: Kept::NOTHING,
+        let mut sink = snapshots.create(&header)?;
+        let announced = &self.meta.snapshot;
+        let mut read = Kept::NOTHING;
+        let next = || {
+            let piece = next_piece(self.data.as_mut(), announced, &mut read, PIECE_BYTES);
+            let piece = piece.map_err(StartError::InitialState)?;
+            sink.write_all(&piece).map_err(unwritable)?;
+            Ok(piece)
         };
-        let unreadable = |error: io::Error| StartError::InitialState(error.to_string());
-        io::copy(&mut self.data, &mut sink).map_err(unreadable)?;
-        let expected = &self.meta.snapshot;
-        if !sink.kept.is_all_of(expected) {
-            let Kept { size, checksum } = sink.kept;
-            return Err(StartError::InitialState(format!(
-                "{size} bytes with checksum {checksum:08x} were read of {expected} with checksum {:08x}",
-                expected.checksum
-            )));
-        }
-        let meta = sink.sink.finish()?;
+        // Before the snapshot is finished: one that is dropped leaves nothing.
+        take_all(announced, check, next, StartError::UnreadableState)?;
+        let meta = sink.finish()?;
         log.purge_prefix(first)?;
         log.sync()?;
         tracing::info!(%meta, was = %self.meta, "the group begins with a state");
@@ -65,23 +70,13 @@ impl InitialState {
     }
 }
 
-/// Notes what passes.
-struct Counting<W> {
-    sink: W,
-    kept: Kept,
-}
-
-impl<W: Write> Write for Counting<W> {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let written = self.sink.write(bytes)?;
-        let (taken, _) = bytes.split_at(written);
-        self.kept.add(taken);
-        Ok(written)
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        self.sink.flush()
-    }
+/// The store is to blame, not the state. A sink wraps the store's own error where it has one.
+fn unwritable(error: io::Error) -> StartError {
+    let error = match error.downcast::<StoreError>() {
+        Ok(named) => named,
+        Err(error) => StoreError::io("snapshots", "write")(error),
+    };
+    error.into()
 }
 
 impl fmt::Debug for InitialState {

@@ -58,6 +58,7 @@ mod assembly;
 mod backup;
 mod builder;
 pub(crate) mod callers;
+mod checking;
 mod clock;
 mod completion;
 mod crew;

@@ -93,7 +93,8 @@ pub(super) fn recover(
     let former = FormerLives::load(stable.as_ref())?;
     let identity = claim(who, stable.as_mut(), contents.as_deref(), former.as_ref())?;
     if contents.is_none() && former.is_none() {
-        let founded = bootstrap(who, initial_state, snapshots.as_ref(), log.as_mut())?;
+        let (snapshots, log) = (snapshots.as_ref(), log.as_mut());
+        let founded = bootstrap(who, initial_state, machine.as_ref(), snapshots, log)?;
         list.extend(founded);
     }
     let purged = log.bounds()?.purged;
@@ -207,6 +208,7 @@ fn claim(
 fn bootstrap(
     who: &Who,
     initial_state: Option<InitialState>,
+    machine: &dyn StateMachine,
     snapshots: &dyn SnapshotStore,
     log: &mut dyn LogStore,
 ) -> Result<Option<SnapshotMeta>, StartError> {
@@ -220,7 +222,9 @@ fn bootstrap(
         return Ok(None);
     };
     if let Some(state) = initial_state {
-        return state.found(membership, snapshots, log).map(Some);
+        let check = machine.restore_check();
+        let founded = state.found(membership, check.as_ref(), snapshots, log)?;
+        return Ok(Some(founded));
     }
     tracing::info!(node = %who.node, %membership, "empty stores: begins with this membership");
     let payload = Payload::membership(membership).map_err(|error| StoreError::Misuse {

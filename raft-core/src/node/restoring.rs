@@ -6,8 +6,7 @@
 
 use std::collections::VecDeque;
 use std::fmt;
-use std::io::{self, Read};
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::io::Read;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::thread;
@@ -16,8 +15,8 @@ use std::time::Duration;
 use bytes::Bytes;
 use tokio::sync::oneshot;
 
-use super::applier::panic_message;
 use super::backup::BackupMeta;
+use super::checking::next_piece;
 use super::error::{Outcome, ProposeError, RestoreError, StopReason};
 use super::event_loop::EventLoop;
 use super::pieces::Pieces;
@@ -211,28 +210,11 @@ impl Restorer {
         }
     }
 
-    /// A full piece, unless the data end with it.
-    pub(super) fn read_piece(&mut self) -> Result<Bytes, RestoreError> {
-        let limit = self.node.shared.piece_bytes;
-        let mut piece = Vec::with_capacity(limit);
-        let mut data = self.data.as_mut().take(limit as u64);
-        // A reader that panics is asked nothing more.
-        let read = catch_unwind(AssertUnwindSafe(|| data.read_to_end(&mut piece)));
-        let read = read.unwrap_or_else(|panic| {
-            let text = format!("reading it panicked: {}", panic_message(panic.as_ref()));
-            Err(io::Error::other(text))
-        });
-        match read {
-            Ok(_) => Ok(piece.into()),
-            Err(error) => Err(RestoreError::Data(error.to_string())),
-        }
-    }
-
-    pub(super) fn unexpected(&self, read: Kept) -> RestoreError {
-        RestoreError::Data(format!(
-            "{} bytes with checksum {:08x} were read of {} with checksum {:08x}",
-            read.size, read.checksum, self.meta, self.meta.checksum
-        ))
+    /// The next piece after what was `read`: empty if that is all, and as announced.
+    pub(super) fn read_piece(&mut self, read: &mut Kept) -> Result<Bytes, RestoreError> {
+        let bytes_max = self.node.shared.piece_bytes;
+        let piece = next_piece(self.data.as_mut(), &self.meta, read, bytes_max);
+        piece.map_err(RestoreError::Data)
     }
 
     pub(super) fn propose(&self, part: &Restoration, expected_term: Option<Term>) -> Answer {

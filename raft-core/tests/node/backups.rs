@@ -1,11 +1,14 @@
 //! Backups: taken from a running group, and the beginning of another one.
 
-use std::io::{Cursor, Read};
+use std::io::{self, Cursor, Read, Write};
+use std::sync::Arc;
 
 use raft_core::change::MembershipChange;
-use raft_core::id::ClusterId;
+use raft_core::id::{ClusterId, LogId, LogIndex};
 use raft_core::memory::MemoryStores;
 use raft_core::node::{BackupMeta, NodeBuilder, Outcome, RestoreError, StartError};
+use raft_core::snapshot::{SnapshotHeader, SnapshotMeta};
+use raft_core::store::{SnapshotRead, SnapshotSink, SnapshotStore, StoreError, Stores};
 
 use crate::support::{Book, Cluster, Member, members, soon};
 
@@ -106,6 +109,70 @@ async fn a_state_that_is_not_what_it_should_be_is_refused_and_leaves_the_stores_
         .await
         .unwrap();
     assert_eq!(book.lines(), lines(5));
+}
+
+/// Another backup would not help.
+#[tokio::test(start_paused = true)]
+async fn a_full_disk_is_not_blamed_on_the_state_that_it_does_not_take() {
+    let (meta, bytes) = backup_of(5).await;
+    let mut cluster = Cluster::start(0).await;
+    let disk = MemoryStores::new();
+    cluster.disks.insert(1, disk.clone());
+    let stores = disk.open();
+    let snapshots = Arc::new(Full(stores.snapshots));
+    let stores = Stores {
+        snapshots,
+        ..stores
+    };
+    let builder = cluster.builder_on(1, stores, Book::new());
+    let error = with_state(builder, &meta, &bytes).start().await;
+    let error = error.unwrap_err();
+    assert!(
+        matches!(error, StartError::Store(StoreError::Io { .. })),
+        "{error}"
+    );
+    assert!(!disk.open().has_state().unwrap());
+}
+
+/// Begins snapshots, and takes not a byte of them.
+struct Full(Arc<dyn SnapshotStore>);
+
+struct FullSink;
+
+impl SnapshotStore for Full {
+    fn list(&self) -> Result<Vec<SnapshotMeta>, StoreError> {
+        self.0.list()
+    }
+
+    fn create(&self, _: &SnapshotHeader) -> Result<Box<dyn SnapshotSink>, StoreError> {
+        Ok(Box::new(FullSink))
+    }
+
+    fn open(&self, last: LogId) -> Result<(SnapshotMeta, Box<dyn SnapshotRead>), StoreError> {
+        self.0.open(last)
+    }
+
+    fn retain(&self, keep: usize, through: LogIndex) -> Result<(), StoreError> {
+        self.0.retain(keep, through)
+    }
+}
+
+impl Write for FullSink {
+    fn write(&mut self, _: &[u8]) -> io::Result<usize> {
+        Err(io::ErrorKind::StorageFull.into())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl SnapshotSink for FullSink {
+    fn finish(self: Box<Self>) -> Result<SnapshotMeta, StoreError> {
+        unreachable!("no byte was taken")
+    }
+
+    fn discard(self: Box<Self>) {}
 }
 
 #[tokio::test(start_paused = true)]

@@ -1,18 +1,19 @@
-//! Backups that the machine could not restore: they are intact, and of another kind of machine.
+//! Backups that the machine could not restore: they are intact, and of another kind of machine. A
+//! running group is to take one, or a new one to begin with it.
 
 use std::io::{Cursor, Read};
 
 use bytes::Bytes;
 use raft_core::config::Config;
 use raft_core::memory::MemoryStores;
-use raft_core::node::{BackupMeta, Outcome, RestoreError, Restored};
+use raft_core::node::{BackupMeta, Node, Outcome, RestoreError, Restored, StartError};
 use raft_core::sessions::Sessions;
 use raft_core::snapshot::SnapshotMeta;
 use raft_core::state_machine::{
     Committed, RestoreCheck, SnapshotView, StateMachine, StateMachineError,
 };
 
-use crate::support::{Book, Cluster, Member, snapshot_of, soon};
+use crate::support::{Book, Cluster, Member, members, snapshot_of, soon};
 
 /// A book that only takes lines that begin with `line`, and knows how to tell.
 struct Strict {
@@ -200,4 +201,122 @@ async fn sessions_take_no_backup_that_was_taken_without() {
     let mut bytes = Vec::new();
     data.read_to_end(&mut bytes).unwrap();
     restore(&cluster, &(meta, bytes)).await.unwrap();
+}
+
+/// A group of one, on `disk`, that begins with a state.
+async fn begin(
+    disk: &MemoryStores,
+    machine: impl StateMachine,
+    meta: &BackupMeta,
+    data: impl Read + Send + 'static,
+) -> Result<Node, StartError> {
+    let mut cluster = Cluster::start(0).await;
+    cluster.disks.insert(1, disk.clone());
+    let builder = cluster.builder(1, machine);
+    let builder = builder.initial_membership(members(1));
+    builder.initial_state(meta.clone(), data).start().await
+}
+
+async fn begin_by(
+    check: fn(&mut dyn Read) -> Result<(), StateMachineError>,
+    disk: &MemoryStores,
+    (meta, bytes): &(BackupMeta, Vec<u8>),
+) -> Result<Book, StartError> {
+    let book = Book::new();
+    let machine = Strict {
+        book: book.clone(),
+        check,
+    };
+    let node = begin(disk, machine, meta, Cursor::new(bytes.clone())).await?;
+    soon(node.shutdown()).await.unwrap();
+    Ok(book)
+}
+
+/// It was a snapshot before anybody looked, and the node never started again.
+#[tokio::test(start_paused = true)]
+async fn a_group_is_not_founded_with_a_state_that_the_machine_cannot_restore() {
+    let good = backup_with(&lines(100..120).join("\n")).await;
+    let mut text = lines(100..120);
+    text[0] = "something else".to_owned();
+    let bad = backup_with(&text.join("\n")).await;
+    for check in [looks_at_everything, looks_at_the_beginning, panics] {
+        let disk = MemoryStores::new();
+        for _ in 0..2 {
+            let error = begin_by(check, &disk, &bad).await.unwrap_err();
+            let StartError::UnreadableState(reason) = &error else {
+                panic!("{error}");
+            };
+            assert!(
+                ["is no line", "told to panic"]
+                    .iter()
+                    .any(|part| reason.contains(part)),
+                "{reason}"
+            );
+            assert!(!error.is_damage());
+            assert!(!disk.open().has_state().unwrap());
+        }
+        let book = begin_by(looks_at_everything, &disk, &good).await.unwrap();
+        assert_eq!(book.lines(), lines(100..120));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_a_check_does_not_read_is_in_the_initial_state_all_the_same() {
+    let many = 0..20_000;
+    let good = backup_with(&lines(many.clone()).join("\n")).await;
+    for check in [looks_at_the_beginning, |_: &mut dyn Read| Ok(())] {
+        let disk = MemoryStores::new();
+        let book = begin_by(check, &disk, &good).await.unwrap();
+        assert_eq!(book.lines(), lines(many.clone()));
+    }
+}
+
+/// It ends too early, too late, never, with an error or with a panic: a check that reads so far sees an
+/// error as well.
+#[tokio::test(start_paused = true)]
+async fn an_initial_state_that_is_not_what_it_should_be_is_told_as_such_whatever_a_check_says() {
+    let (meta, bytes) = backup_with(&lines(100..120).join("\n")).await;
+    let some = |count: usize| Cursor::new(bytes[..count].to_vec());
+    let wrong = || -> [Box<dyn Read + Send>; 5] {
+        [
+            Box::new(some(60)),
+            Box::new(some(bytes.len()).chain(some(8))),
+            Box::new(std::io::repeat(b'\n')),
+            Box::new(some(60).chain(Unreadable { panics: false })),
+            Box::new(some(60).chain(Unreadable { panics: true })),
+        ]
+    };
+    for check in [looks_at_everything, |_: &mut dyn Read| Ok(())] {
+        for data in wrong() {
+            let disk = MemoryStores::new();
+            let book = Book::new();
+            let machine = Strict { book, check };
+            let error = begin(&disk, machine, &meta, data).await.unwrap_err();
+            assert!(matches!(error, StartError::InitialState(_)), "{error}");
+            assert!(!disk.open().has_state().unwrap());
+        }
+    }
+}
+
+struct Unreadable {
+    panics: bool,
+}
+
+impl Read for Unreadable {
+    fn read(&mut self, _: &mut [u8]) -> std::io::Result<usize> {
+        assert!(!self.panics, "told to panic");
+        Err(std::io::Error::other("told to fail"))
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_machine_with_sessions_begins_with_no_state_that_was_kept_without() {
+    let (meta, bytes) = backup_with(&lines(100..120).join("\n")).await;
+    let disk = MemoryStores::new();
+    let machine = Sessions::new(Book::new());
+    let begun = begin(&disk, machine, &meta, Cursor::new(bytes)).await;
+    let error = begun.unwrap_err();
+    assert!(matches!(error, StartError::UnreadableState(_)), "{error}");
+    assert!(error.to_string().contains("without sessions"), "{error}");
+    assert!(!disk.open().has_state().unwrap());
 }
