@@ -1,4 +1,5 @@
-//! The stores keep the contracts. What needs a medium is in `src/tests/mod.rs`.
+//! The stores keep the contracts. What needs a medium is in `src/tests/mod.rs`: it fails the database
+//! alone, and the suite of the disk all files together, with their names.
 
 use std::path::Path;
 
@@ -27,3 +28,5 @@ raft_core::file_conformance!(backend());
 raft_core::snapshot_file_conformance!(backend());
 raft_core::kill_conformance!(directory(), open, 200);
 raft_core::snapshot_kill_conformance!(directory(), open, 30);
+#[cfg(target_os = "linux")]
+raft_core::disk_conformance!(directory(), |path: &Path| raft_store_redb::open(path), 200);

@@ -1,7 +1,8 @@
 //! Properties of stores whose disk fails, fills up, or loses power, at any call to the system.
 //!
 //! [`super::faults`] and [`super::crash`] ask the same of a backend that lets its files be replaced. This
-//! suite is for engines that do not: a library in another language, with threads of its own. It stands
+//! suite is for engines that do not: a library in another language, with threads of its own; and for what
+//! lies around the files of one that does: their names, and files that are written by other means. It stands
 //! between the process and the system. A small shim in C (`shim.c`) is compiled with the C compiler that
 //! `CC` names (`cc` if none) and loaded by `LD_PRELOAD` into a child: the test's own binary, run again by
 //! the test's name, as in [`super::kill`]. The child works through a script that follows from a seed, on
