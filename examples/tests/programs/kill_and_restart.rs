@@ -18,12 +18,14 @@ use crate::common::PATIENCE;
 use raft_examples::client::Client;
 use raft_examples::config::{StoreKind, TransportKind};
 use raft_examples::local::LocalCluster;
+use rand_core::{Rng, SeedableRng};
+use rand_pcg::Pcg64;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
-/// Chooses by a seed (splitmix64).
-struct Dice(u64);
+/// Chooses by a seed.
+struct Dice(Pcg64);
 
 /// Writers that count what was acknowledged to them.
 struct Workload {
@@ -201,15 +203,11 @@ impl Dice {
                 .into()
         });
         println!("RAFT_SEED={seed}");
-        Self(seed)
+        Self(Pcg64::seed_from_u64(seed))
     }
 
     fn below(&mut self, bound: u64) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut mixed = self.0;
-        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        (mixed ^ (mixed >> 31)) % bound
+        self.0.next_u64() % bound
     }
 }
 

@@ -1,16 +1,19 @@
 //! Chance that begins with a seed.
 
-/// A stream of numbers in which no order is to be seen (splitmix64).
+use rand_core::{Rng, SeedableRng};
+use rand_pcg::Pcg64;
+
+/// Random numbers, and whether anybody wanted one.
 #[derive(Debug)]
 pub(crate) struct Chance {
-    state: u64,
+    numbers: Pcg64,
     was_asked: bool,
 }
 
 impl Chance {
     pub(crate) fn from_seed(seed: u64) -> Self {
         Self {
-            state: seed,
+            numbers: Pcg64::seed_from_u64(seed),
             was_asked: false,
         }
     }
@@ -22,20 +25,13 @@ impl Chance {
 
     /// A number below this one.
     pub(crate) fn below(&mut self, bound: u64) -> u64 {
-        self.next() % bound
+        self.was_asked = true;
+        self.numbers.next_u64() % bound
     }
 
     /// Which of so many bytes.
     pub(crate) fn index(&mut self, length: usize) -> usize {
         let chosen = self.below(u64::try_from(length).expect("a length"));
         usize::try_from(chosen).expect("below a length")
-    }
-
-    fn next(&mut self) -> u64 {
-        self.was_asked = true;
-        self.state = self.state.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mixed = (self.state ^ (self.state >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        mixed ^ (mixed >> 31)
     }
 }
