@@ -23,7 +23,7 @@ use crate::store::{LogStore, SnapshotStore, StoreError};
 const PIECE_BYTES: usize = 64 << 10;
 
 /// What a state machine once wrote, and what is known of it.
-pub(super) struct InitialState {
+pub(crate) struct InitialState {
     pub(super) meta: BackupMeta,
     pub(super) data: Box<dyn Read + Send>,
 }

@@ -41,28 +41,28 @@ use crate::time::ClusterTime;
 
 /// Who is to be started.
 #[derive(Clone, Debug)]
-pub(super) struct Who {
-    pub(super) cluster: ClusterId,
-    pub(super) group: GroupId,
-    pub(super) node: NodeId,
-    pub(super) initial_membership: Option<Membership>,
+pub(crate) struct Who {
+    pub(crate) cluster: ClusterId,
+    pub(crate) group: GroupId,
+    pub(crate) node: NodeId,
+    pub(crate) initial_membership: Option<Membership>,
     /// For empty stores.
-    pub(super) epoch: RecoveryEpoch,
+    pub(crate) epoch: RecoveryEpoch,
 }
 
 /// Everything that was found, ready to run.
-pub(super) struct Recovered {
-    pub(super) identity: Identity,
-    pub(super) recovery: Recovery,
+pub(crate) struct Recovered {
+    pub(crate) identity: Identity,
+    pub(crate) recovery: Recovery,
     /// What the state machine already holds.
-    pub(super) applied: LogIndex,
-    pub(super) log: Box<dyn LogStore>,
-    pub(super) stable: Box<dyn StableStore>,
-    pub(super) reader: Box<dyn LogReader>,
-    pub(super) snapshots: Arc<dyn SnapshotStore>,
-    pub(super) newest_snapshot: Option<SnapshotMeta>,
-    pub(super) applier: Applier,
-    pub(super) restore_check: Option<RestoreCheck>,
+    pub(crate) applied: LogIndex,
+    pub(crate) log: Box<dyn LogStore>,
+    pub(crate) stable: Box<dyn StableStore>,
+    pub(crate) reader: Box<dyn LogReader>,
+    pub(crate) snapshots: Arc<dyn SnapshotStore>,
+    pub(crate) newest_snapshot: Option<SnapshotMeta>,
+    pub(crate) applier: Applier,
+    pub(crate) restore_check: Option<RestoreCheck>,
 }
 
 /// Reads the log in pieces of this size.
@@ -73,7 +73,7 @@ const LOG: &str = "log";
 const SNAPSHOTS: &str = "snapshots";
 
 /// Prepares the stores and the state machine. Blocks.
-pub(super) fn recover(
+pub(crate) fn recover(
     who: &Who,
     config: &Config,
     stores: Stores,

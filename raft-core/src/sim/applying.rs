@@ -6,45 +6,14 @@ use super::cluster::{Cluster, Happening, Own};
 use super::damage::Damaged;
 use super::driver::SimNode;
 use super::machine::Machine;
-use super::replica::Replica;
 use super::situation::Situation;
-use crate::consensus::{Event, Gathering};
+use crate::consensus::Event;
 use crate::entry::Entry;
 use crate::id::{LogId, NodeId};
-use crate::node::applier::{Applier, Frozen, Job, Position, Progress};
+use crate::node::applier::{Applier, Frozen, Job, Progress};
 use crate::node::{SnapshotError, StopReason};
-use crate::snapshot::SnapshotMeta;
-use crate::state_machine::StateMachine;
 
 impl Cluster {
-    /// The machine of a new life, restored from the snapshot that the node starts with.
-    pub(super) fn start_machine(&mut self, id: NodeId, base: Option<&SnapshotMeta>) -> Held {
-        let Some(node) = self.nodes.get_mut(&id) else {
-            return Ok(());
-        };
-        node.replica = Replica::default();
-        let machine: Box<dyn StateMachine> = match &mut self.subject {
-            Some(subject) => subject.machine(id)?,
-            None => Box::new(node.replica.clone()),
-        };
-        let begin = (Position::default(), Gathering::default());
-        let (snapshots, log) = (node.lent.snapshots(), node.lent.reader());
-        let mut applier = Applier::new(machine, begin, snapshots, log);
-        if let Some(base) = base {
-            let restored = node.lent.during(&mut node.disk, || applier.restore(base));
-            restored.map_err(|reason| cannot_go_on(id, &reason))?;
-        }
-        node.look_at_machine(&applier, self.subject.is_some());
-        node.applier = Some(applier);
-        match &mut self.subject {
-            Some(subject) => {
-                subject.restored(id, base.map(SnapshotMeta::id));
-                Ok(())
-            }
-            None => Ok(()),
-        }
-    }
-
     /// The state machine does one thing after the other.
     pub(super) fn give_to_machine(&mut self, id: NodeId, jobs: Vec<Job>) {
         let restores = jobs.iter().any(|job| matches!(job, Job::Restore(_)));
@@ -226,7 +195,7 @@ impl Todo {
 
 impl SimNode {
     /// Remembers where the machine is, and what it holds if it is the simulator's own.
-    fn look_at_machine(&mut self, applier: &Applier, is_a_users: bool) {
+    pub(super) fn look_at_machine(&mut self, applier: &Applier, is_a_users: bool) {
         match is_a_users {
             true => self.machine.move_to(&applier.position),
             false => self.machine = self.replica.at(&applier.position),

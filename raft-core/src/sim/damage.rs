@@ -104,8 +104,11 @@ mod tests {
     use crate::config::Config;
     use crate::consensus::Write;
     use crate::entry::{Entry, Payload, Sealed};
-    use crate::id::{ChainLink, Term};
-    use crate::sim::disk::Unusable;
+    use crate::id::{ChainLink, Incarnation, NodeId, Term};
+    use crate::node::StartError;
+    use crate::sim::lent_disk::LentDisk;
+    use crate::sim::replica::Replica;
+    use crate::sim::start::{Started, identity};
     use crate::time::ClusterTime;
 
     fn disk() -> Disk {
@@ -120,6 +123,12 @@ mod tests {
         Image::bootstrapped(entries)
     }
 
+    fn start(disk: &mut Disk) -> Result<Started, StartError> {
+        let identity = identity(NodeId::new(1), Incarnation::new(1));
+        let (config, machine) = (Config::default(), Box::new(Replica::default()));
+        LentDisk::default().start(disk, identity, &config, machine)
+    }
+
     fn index(index: u64) -> LogIndex {
         LogIndex::new(index)
     }
@@ -131,8 +140,8 @@ mod tests {
         assert!(disk.read(index(1)..index(5), 1_000).is_err());
         let before = disk.read(index(1)..index(3), 1_000).unwrap();
         assert_eq!(before.map(|entries| entries.len()), Some(2));
-        let started = disk.recover(&Config::default());
-        assert!(matches!(started, Err(Unusable::Damaged(_))));
+        let error = start(&mut disk).unwrap_err();
+        assert!(error.is_damage(), "{error}");
     }
 
     #[test]
@@ -149,6 +158,6 @@ mod tests {
         assert!(disk.begin_sync());
         disk.end_sync();
         assert!(!disk.is_damaged());
-        assert!(disk.recover(&Config::default()).is_ok());
+        start(&mut disk).unwrap();
     }
 }

@@ -1,21 +1,18 @@
 //! A node's disk: what is durable, and what would be lost if the power went now.
 
 use std::collections::VecDeque;
-use std::fmt;
 
 use super::chance::Chance;
 use super::damage::{Damage, Damaged};
 use super::machine::Machine;
-use super::situation::Situation;
 use super::tampering::{Apart, Stamp};
-use crate::config::Config;
-use crate::consensus::mutant::{Mutant, mutant};
-use crate::consensus::{IndexRange, Recovery, RecoveryError, Sequence, Write};
+use crate::consensus::{IndexRange, Sequence, Write};
 use crate::entry::{Entry, Payload};
 use crate::former_lives::FormerLives;
 use crate::hard_state::HardState;
 use crate::id::{ChainLink, LogId, LogIndex, Term};
 use crate::snapshot::SnapshotMeta;
+use crate::store::LogBounds;
 
 /// Keeps [`Image`], and the writes that have not reached it.
 #[derive(Clone, Debug, Default, Hash)]
@@ -180,17 +177,9 @@ impl Disk {
         Ok(found.map(|(_, machine)| machine.clone()))
     }
 
-    /// What a node finds when it starts, and the state its machine starts from.
-    pub(super) fn recover(&mut self, config: &Config) -> Result<Recovered, Unusable> {
-        if mutant(Mutant::DamageTakenForAbsence) && self.is_damaged() {
-            self.durable = Image::default();
-        }
-        self.durable.recover(config)
-    }
-
-    /// The newest snapshot that can be listed.
-    pub(super) fn newest_listed(&self) -> Option<&SnapshotMeta> {
-        self.durable.listed().next_back().map(|(meta, _)| meta)
+    /// The newest snapshot, whether it can be read or not.
+    pub(super) fn newest_stored(&self) -> Option<LogId> {
+        self.durable.snapshots.last().map(|(meta, _)| meta.id())
     }
 
     /// The newest snapshot that can be listed, if it can be read, too.
@@ -286,8 +275,16 @@ impl Image {
     }
 
     /// The last entry that was purged.
-    pub(super) fn purged(&self) -> LogIndex {
-        self.purged.id.index
+    pub(super) fn purged(&self) -> ChainLink {
+        self.purged
+    }
+
+    /// Where the log begins and ends.
+    pub(super) fn bounds(&self) -> LogBounds {
+        LogBounds {
+            purged: self.purged,
+            last: self.entries.last().map_or(self.purged, Entry::link),
+        }
     }
 
     /// The descriptions that can be listed, the newest first.
@@ -310,67 +307,6 @@ impl Image {
         self.snapshots.iter().map(|(meta, _)| meta.id()).collect()
     }
 
-    /// The newest intact snapshot from which the log goes on; `None` if the log is all there is.
-    fn base(&self) -> Result<Option<(SnapshotMeta, Machine)>, Unusable> {
-        let intact = |(meta, _): &&(SnapshotMeta, Machine)| {
-            !self.damage.data.contains(&meta.id()) && meta.id().index >= self.purged.id.index
-        };
-        let base = self.listed().rfind(intact).cloned();
-        let has_damaged = !self.damage.data.is_empty() || !self.damage.descriptions.is_empty();
-        if base.is_none() && has_damaged && self.purged != ChainLink::ORIGIN {
-            return Err(Unusable::Damaged(Damaged("every snapshot".to_owned())));
-        }
-        Ok(base)
-    }
-
-    fn recover(&mut self, config: &Config) -> Result<Recovered, Unusable> {
-        if self.damage.hard_state {
-            return Err(Unusable::Damaged(Damaged("term and vote".to_owned())));
-        }
-        let snapshot = self.base()?;
-        let mut starts = Vec::new();
-        let newest = self.snapshots.last().map(|(meta, _)| meta.id());
-        if newest != snapshot.as_ref().map(|(meta, _)| meta.id()) {
-            starts.push(Situation::StartedPastDamagedSnapshot);
-        }
-        if snapshot.is_some() {
-            starts.push(Situation::StartedFromSnapshot);
-        } else if self.entries.is_empty() {
-            starts.push(Situation::StartedAsStranger);
-        }
-        if let Some((meta, _)) = &snapshot {
-            let last = meta.header.last;
-            let is_there = self
-                .entry(last.id.index)
-                .is_some_and(|entry| entry.id() == last.id)
-                || self.purged.id.index >= last.id.index;
-            if !is_there {
-                starts.push(Situation::StartedBehindSnapshot);
-                self.purge(last);
-            }
-        }
-        let meta = snapshot.as_ref().map(|(meta, _)| meta.clone());
-        let recovery = Recovery::new(config, self.hard_state, meta.clone(), self.purged)?;
-        let mut recovery = recovery.after(self.former.clone());
-        for entry in &self.entries {
-            if self.damage.records.contains(&entry.index()) {
-                return Err(Unusable::Damaged(Damaged(format!("entry {}", entry.id()))));
-            }
-            recovery.replay(entry.clone())?;
-        }
-        let (applied, machine) = match snapshot {
-            Some((meta, machine)) => (meta.id().index, machine),
-            None => (LogIndex::ZERO, Machine::default()),
-        };
-        Ok(Recovered {
-            recovery,
-            applied,
-            snapshot: meta,
-            machine,
-            starts,
-        })
-    }
-
     fn last_contained(&self) -> LogIndex {
         self.snapshots
             .last()
@@ -383,7 +319,7 @@ impl Image {
         self.entries.get(usize::try_from(offset).ok()?)
     }
 
-    fn perform(&mut self, write: &Write) {
+    pub(super) fn perform(&mut self, write: &Write) {
         if let Some(hard_state) = write.hard_state {
             self.hard_state = hard_state;
             self.damage.hard_state = false;
@@ -420,30 +356,6 @@ impl Image {
     }
 }
 
-/// Why a node does not start.
-#[derive(Clone, Debug)]
-pub(super) enum Unusable {
-    /// Something that was stored is damaged, as happens.
-    Damaged(Damaged),
-    /// The parts do not fit together, as must not happen.
-    Broken(RecoveryError),
-}
-
-impl fmt::Display for Unusable {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Damaged(Damaged(what)) => write!(f, "{what} is damaged"),
-            Self::Broken(error) => error.fmt(f),
-        }
-    }
-}
-
-impl From<RecoveryError> for Unusable {
-    fn from(error: RecoveryError) -> Self {
-        Self::Broken(error)
-    }
-}
-
 /// What a crash did to the writes that were not synced.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Lost {
@@ -462,16 +374,4 @@ pub(super) struct Suffix {
     pub(super) has_membership: bool,
     /// Some of it is only on its way to the disk.
     pub(super) is_unsynced: bool,
-}
-
-/// What a node starts from.
-#[derive(Debug)]
-pub(super) struct Recovered {
-    pub(super) recovery: Recovery,
-    pub(super) applied: LogIndex,
-    /// What that is a snapshot of, if of any.
-    pub(super) snapshot: Option<SnapshotMeta>,
-    pub(super) machine: Machine,
-    /// What is remarkable about it.
-    pub(super) starts: Vec<Situation>,
 }

@@ -7,7 +7,8 @@ use super::calls::Calls;
 use super::check::{Broken, Checks, Held, broken};
 use super::clock::Clock;
 use super::cluster::{Cluster, Happening, Own};
-use super::disk::{Disk, Image, Unusable};
+use super::damage::Damaged;
+use super::disk::{Disk, Image};
 use super::hardware::Hardware;
 use super::lent_disk::LentDisk;
 use super::machine::Machine;
@@ -21,10 +22,12 @@ use super::watch::{Moment, Watched};
 use crate::consensus::mutant::{Mutant, mutant};
 use crate::consensus::{Effect, Effects, Event, Nonsense, Raft, RoleName, Setup, Write};
 use crate::entry::Entry;
-use crate::id::{GroupId, LogIndex, NodeId};
+use crate::id::{LogIndex, NodeId};
 use crate::membership::Membership;
 use crate::message::{Body, Message};
 use crate::node::applier::{Applier, Job};
+use crate::snapshot::SnapshotMeta;
+use crate::state_machine::StateMachine;
 use crate::time::Timestamp;
 use crate::transport::Inbox;
 
@@ -129,51 +132,56 @@ impl Cluster {
         let Some(node) = self.nodes.get_mut(&id) else {
             return Ok(());
         };
-        let recovered = match node.disk.recover(&config) {
-            Ok(recovered) => recovered,
-            Err(Unusable::Broken(error)) => {
+        node.replica = Replica::default();
+        let machine: Box<dyn StateMachine> = match &mut self.subject {
+            Some(subject) => subject.machine(id)?,
+            None => Box::new(node.replica.clone()),
+        };
+        let identity = node.identity(id);
+        let started = node.lent.start(&mut node.disk, identity, &config, machine);
+        let started = match started {
+            Ok(started) => started,
+            Err(error) if error.is_damage() && node.disk.is_damaged() => {
+                return self.on_damage_at_start(id, &Damaged(error.to_string()));
+            }
+            Err(error) => {
                 let detail = format!("node {id} cannot start: {error}");
                 return broken("recovery", detail);
             }
-            Err(Unusable::Damaged(damaged)) => {
-                return self.on_damage_at_start(id, &damaged);
-            }
         };
-        let starts = recovered.starts;
         node.life += 1;
         node.jobs.clear();
         node.busy_until = now;
         node.restores = 0;
         node.shown = LogIndex::ZERO;
-        let newest = node.disk.newest_listed().cloned();
-        node.snapshotting = SnapshotRequests::new(newest);
-        node.calls = Calls::new(&config, recovered.applied);
+        let restored = started.base.as_ref().map(SnapshotMeta::id);
+        node.snapshotting = SnapshotRequests::new(started.base);
+        node.calls = Calls::new(&config, started.applied);
         node.woken_at = None;
         let setup = Setup {
             id,
-            incarnation: node.incarnation(id),
-            group: GroupId::default(),
+            incarnation: identity.incarnation,
+            group: identity.group,
             config: config.clone(),
             seed,
         };
         let local = node.clock.local(now);
         node.watched = Watched {
-            fed: recovered.applied,
+            fed: started.applied,
             silent_until: config.lease_reads.then(|| local + config.election_timeout),
             ..Watched::default()
         };
-        node.raft = Some(Raft::new(
-            setup,
-            recovered.recovery,
-            recovered.applied,
-            local,
-        ));
+        node.raft = Some(Raft::new(setup, started.recovery, started.applied, local));
         if let Some(raft) = &node.raft {
             self.checks.has_membership(raft.membership_at());
         }
-        self.start_machine(id, recovered.snapshot.as_ref())?;
+        node.look_at_machine(&started.applier, self.subject.is_some());
+        node.applier = Some(started.applier);
+        if let Some(subject) = &mut self.subject {
+            subject.restored(id, restored);
+        }
         self.tell(Some(id), Mark::Fault, || "starts".to_owned());
-        for situation in starts {
+        for situation in started.situations {
             self.meet(situation);
         }
         self.wake_when_due(id);

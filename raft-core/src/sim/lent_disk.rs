@@ -1,8 +1,9 @@
-//! The disk of a node, as its applier sees it: a store of snapshots, and a log to read.
+//! The disk of a node, as its recovery and its applier see it: the stores of a backend.
 //!
-//! The node has it, and lends it while its applier works. Nothing else happens meanwhile.
+//! The node has it, and lends it while they work. Nothing else happens meanwhile. What they write is
+//! durable at once: the writes of a node that runs go another way, through [`Disk::write`].
 
-use std::io::{self, Cursor, Write};
+use std::io::{self, Cursor};
 use std::ops::Range;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -11,10 +12,15 @@ use bytes::Bytes;
 use super::damage::Damaged;
 use super::disk::Disk;
 use super::machine::Machine;
+use crate::consensus::Write;
 use crate::entry::Entry;
-use crate::id::{LogId, LogIndex};
+use crate::hard_state::{HardState, Identity};
+use crate::id::{ChainLink, LogId, LogIndex};
 use crate::snapshot::{SnapshotHeader, SnapshotMeta};
-use crate::store::{LogReader, SnapshotRead, SnapshotSink, SnapshotStore, StoreError};
+use crate::store::{
+    LogBounds, LogReader, LogStore, SnapshotRead, SnapshotSink, SnapshotStore, StableKey,
+    StableRecord, StableStore, StoreError,
+};
 
 /// Empty but while the disk is lent.
 #[derive(Clone, Debug, Default)]
@@ -35,8 +41,17 @@ impl LentDisk {
         Arc::new(self.clone())
     }
 
-    pub(super) fn reader(&self) -> Box<dyn LogReader> {
-        Box::new(self.clone())
+    /// The stable records: those of a disk that belongs to this node.
+    pub(super) fn records(&self, identity: Identity) -> Records {
+        Records {
+            disk: self.clone(),
+            identity,
+        }
+    }
+
+    fn perform(&self, write: &Write) -> Result<(), StoreError> {
+        self.disk().durable_mut().perform(write);
+        Ok(())
     }
 
     fn disk(&self) -> MutexGuard<'_, Disk> {
@@ -51,6 +66,13 @@ fn damaged(Damaged(what): Damaged) -> StoreError {
 impl SnapshotStore for LentDisk {
     fn list(&self) -> Result<Vec<SnapshotMeta>, StoreError> {
         Ok(self.disk().durable().listed_metas())
+    }
+
+    fn damaged(&self) -> Result<Vec<StoreError>, StoreError> {
+        let disk = self.disk();
+        let descriptions = disk.durable().damage.descriptions.iter().rev();
+        let named = descriptions.map(|last| damaged(Damaged(format!("snapshot {last}"))));
+        Ok(named.collect())
     }
 
     fn create(&self, header: &SnapshotHeader) -> Result<Box<dyn SnapshotSink>, StoreError> {
@@ -77,6 +99,78 @@ impl SnapshotStore for LentDisk {
     }
 }
 
+impl LogStore for LentDisk {
+    fn bounds(&self) -> Result<LogBounds, StoreError> {
+        Ok(self.disk().durable().bounds())
+    }
+
+    fn append(&mut self, entries: &[Entry]) -> Result<(), StoreError> {
+        self.perform(&Write {
+            append: entries.to_vec(),
+            ..Write::default()
+        })
+    }
+
+    fn truncate_suffix(&mut self, from: LogIndex) -> Result<(), StoreError> {
+        self.perform(&Write {
+            truncate_from: Some(from),
+            ..Write::default()
+        })
+    }
+
+    fn purge_prefix(&mut self, through: ChainLink) -> Result<(), StoreError> {
+        self.perform(&Write {
+            purge_through: Some(through),
+            ..Write::default()
+        })
+    }
+
+    fn sync(&mut self) -> Result<(), StoreError> {
+        Ok(()) // It is.
+    }
+
+    fn reader(&self) -> Result<Box<dyn LogReader>, StoreError> {
+        Ok(Box::new(self.clone()))
+    }
+}
+
+/// Term and vote, and what a node knows of itself.
+#[derive(Debug)]
+pub(super) struct Records {
+    disk: LentDisk,
+    identity: Identity,
+}
+
+impl StableStore for Records {
+    fn get(&self, key: StableKey) -> Result<Option<Vec<u8>>, StoreError> {
+        let disk = self.disk.disk();
+        let image = disk.durable();
+        match key {
+            StableKey::HardState if image.damage.hard_state => {
+                Err(damaged(Damaged("term and vote".to_owned())))
+            }
+            StableKey::HardState if image.hard_state == HardState::default() => Ok(None),
+            StableKey::HardState => image.hard_state.to_record().map(Some),
+            StableKey::Identity => self.identity.to_record().map(Some),
+            StableKey::Relocation => Ok(None),
+            StableKey::FormerLives => {
+                let former = image.former.as_ref();
+                former.map(StableRecord::to_record).transpose()
+            }
+        }
+    }
+
+    fn set(&mut self, key: StableKey, value: &[u8]) -> Result<(), StoreError> {
+        let detail = format!(
+            "{} of {} bytes is set by a node that starts",
+            key.name(),
+            value.len()
+        );
+        let place = PLACE.to_owned();
+        Err(StoreError::Misuse { place, detail })
+    }
+}
+
 impl LogReader for LentDisk {
     fn read(&mut self, range: Range<LogIndex>, bytes_max: usize) -> Result<Vec<Entry>, StoreError> {
         let requested = range.start;
@@ -84,7 +178,7 @@ impl LogReader for LentDisk {
         let read = disk.read(range, bytes_max).map_err(damaged)?;
         read.ok_or_else(|| StoreError::Purged {
             requested,
-            purged: disk.durable().purged(),
+            purged: disk.durable().purged().id.index,
         })
     }
 }
@@ -96,9 +190,10 @@ struct Sink {
     bytes: Vec<u8>,
 }
 
-impl Write for Sink {
+impl io::Write for Sink {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.bytes.write(bytes)
+        self.bytes.extend_from_slice(bytes);
+        Ok(bytes.len())
     }
 
     fn flush(&mut self) -> io::Result<()> {

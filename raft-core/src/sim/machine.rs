@@ -67,6 +67,14 @@ impl Machine {
         Some(command.value)
     }
 
+    /// The state that a machine has after it was restored from this snapshot.
+    pub(super) fn restored(self) -> Self {
+        Self {
+            saved: None,
+            ..self
+        }
+    }
+
     /// It is at this place in the log.
     pub(super) fn move_to(&mut self, position: &Position) {
         self.last = position.last;

@@ -42,6 +42,7 @@ mod rounds;
 mod session_life;
 mod situation;
 mod snapshotting;
+mod start;
 mod story;
 mod streams;
 mod tampering;

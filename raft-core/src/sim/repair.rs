@@ -8,11 +8,12 @@ use super::damage::{Damage, Damaged};
 use super::disk::{Disk, Image};
 use super::driver::SimNode;
 use super::situation::Situation;
+use super::start;
 use super::story::Mark;
 use crate::consensus::Raft;
 use crate::former_lives::FormerLives;
 use crate::hard_state::Identity;
-use crate::id::{ChainLink, ClusterId, GroupId, Incarnation, NodeId, RecoveryEpoch};
+use crate::id::{ChainLink, Incarnation, NodeId};
 
 /// How far apart the numbers of two lives of a node are.
 const LIVES_APART: u64 = 100;
@@ -21,6 +22,11 @@ impl SimNode {
     /// Which life of node `id` this is: another one each time that its stores began anew.
     pub(super) fn incarnation(&self, id: NodeId) -> Incarnation {
         Incarnation::new(id.get() + LIVES_APART * self.renewals())
+    }
+
+    /// Whose stores the node `id` has.
+    pub(super) fn identity(&self, id: NodeId) -> Identity {
+        start::identity(id, self.incarnation(id))
     }
 
     /// Whether it began anew, and is not what it was before yet, as far as it knows.
@@ -53,13 +59,7 @@ impl SimNode {
     /// The stores begin anew. What can be read of the damaged ones says whose they were; without that
     /// their snapshots are nobody's.
     fn begin_anew(&mut self, id: NodeId, reason: &str, is_readable: bool, keeps: bool) {
-        let identity = Identity {
-            cluster: ClusterId::new(0),
-            group: GroupId::default(),
-            node: id,
-            incarnation: self.incarnation(id),
-            epoch: RecoveryEpoch::default(),
-        };
+        let identity = self.identity(id);
         let damaged = std::mem::take(&mut self.disk);
         let image = damaged.durable();
         let identity = Some(identity).filter(|_| is_readable);

@@ -87,9 +87,7 @@ impl StateMachine for Replica {
         from.read_to_end(&mut bytes)?;
         let machine = Machine::default().decoded(&bytes.into());
         let unreadable = || StateMachineError::new(format!("{meta} is no state of this machine"));
-        let mut machine = machine.ok_or_else(unreadable)?;
-        machine.saved = None;
-        self.told().machine = machine;
+        self.told().machine = machine.ok_or_else(unreadable)?.restored();
         Ok(())
     }
 

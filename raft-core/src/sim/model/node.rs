@@ -12,12 +12,15 @@ use crate::change::MembershipChange;
 use crate::config::Config;
 use crate::consensus::{Effect, Effects, Event, IndexRange, Raft, Reader, Setup, To, Write};
 use crate::entry::{Entry, Sealed};
-use crate::id::{GroupId, Incarnation, LogIndex, NodeId, Term};
+use crate::id::{Incarnation, LogIndex, NodeId, Term};
 use crate::membership::Membership;
 use crate::message::{Body, Message};
 use crate::sim::check::{Broken, Checks, Held, broken};
 use crate::sim::disk::{Disk, Image};
+use crate::sim::lent_disk::LentDisk;
 use crate::sim::machine::Machine;
+use crate::sim::replica::Replica;
+use crate::sim::start::identity;
 use crate::snapshot::{SnapshotHeader, SnapshotMeta};
 use crate::time::Timestamp;
 
@@ -101,24 +104,28 @@ pub(super) enum Fact {
 
 impl Node {
     pub(super) fn start(id: NodeId, config: &Config, mut disk: Disk) -> Result<Self, Broken> {
-        let recovered = disk.recover(config).map_err(|error| Broken {
+        let identity = identity(id, Incarnation::new(id.get()));
+        let replica = Replica::default();
+        let machine = Box::new(replica.clone());
+        let started = LentDisk::default().start(&mut disk, identity, config, machine);
+        let started = started.map_err(|error| Broken {
             property: "recovery",
             detail: format!("node {id} cannot start: {error}"),
         })?;
         let setup = Setup {
             id,
-            incarnation: Incarnation::new(id.get()),
-            group: GroupId::default(),
+            incarnation: identity.incarnation,
+            group: identity.group,
             config: config.clone(),
             seed: 0,
         };
         let now = CLOCK_START;
         Ok(Self {
             id,
-            raft: Raft::new(setup, recovered.recovery, recovered.applied, now),
+            raft: Raft::new(setup, started.recovery, started.applied, now),
             disk,
             unsynced: VecDeque::new(),
-            machine: recovered.machine,
+            machine: replica.at(&started.applier.position),
             tasks: VecDeque::new(),
             now,
         })
@@ -476,7 +483,7 @@ impl Turn {
                     return broken("a snapshot is kept until it is restored", detail);
                 };
                 let fact = Fact::State(machine.applied(), machine.hash);
-                node.machine = machine;
+                node.machine = machine.restored();
                 self.facts.push(fact);
                 self.step(Event::Applied(last.index))
             }
@@ -495,12 +502,8 @@ impl Turn {
             membership,
             membership_at,
         };
-        let meta = SnapshotMeta {
-            header,
-            size: 0,
-            checksum: machine.hash,
-        };
-        self.node.disk.keep_snapshot(meta.clone(), machine);
+        let (meta, snapshot) = Machine::saved(header, machine.encode());
+        self.node.disk.keep_snapshot(meta.clone(), snapshot);
         self.step(Event::SnapshotTaken(meta))
     }
 }
