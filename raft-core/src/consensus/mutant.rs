@@ -203,6 +203,12 @@ mutants! {
         "a forwarded proposal that was applied before the leader's answer came is said to be replaced";
     ForwardReplacedNotTold = 400, "a forwarded proposal that was replaced is waited for for ever";
     ForwardWaitsAlone = 2000, "a forwarded proposal is waited for though there is no leader";
+    OlderHardStateWritten = 400,
+        "of several terms and votes that are written together, the first is kept";
+    RepairNotNoted = 400, "the end of a repair is not written down";
+    HardStateNotLoaded = 50, "a node that starts does not look for its term and vote";
+    FormerLivesNotLoaded = 50, "a node that starts does not look whose damage its stores have seen";
+    LogNotAligned = 50, "a node that starts keeps a log that contradicts its snapshot";
     MembershipNotTold = 50, "a state machine is not told of a new membership";
     ResponsesSwapped = 400, "the responses to commands that are applied together are mixed up";
     SnapshotBeforeCommands = 50,

@@ -163,6 +163,13 @@ impl Raft {
         repair.and_then(Repair::under_way).is_some()
     }
 
+    /// Whether its stores began anew, and it was no voter since: a learner may be what it was, and is
+    /// to remember.
+    #[cfg(feature = "sim")]
+    pub(crate) fn remembers_damage(&self) -> bool {
+        self.shared.repair.is_some()
+    }
+
     /// The current term, and how far the log is committed.
     pub fn horizon(&self) -> (Term, LogIndex) {
         (self.shared.term(), self.shared.committed)

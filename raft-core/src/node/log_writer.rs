@@ -1,11 +1,13 @@
 //! Performs the durability stream: on the log thread, or in place for stores that never block.
 
+use std::fmt;
 use std::sync::Arc;
 
 use tokio::sync::mpsc;
 
 use super::completion::Completion;
 use super::error::StopReason;
+use crate::consensus::mutant::{Mutant, mutant};
 use crate::consensus::{Sequence, Write};
 use crate::former_lives::FormerLives;
 use crate::hard_state::HardState;
@@ -28,22 +30,22 @@ use crate::store::{LogStore, StableRecord, StableStore, StoreError};
 /// terms. The opposite, entries of a term that the node does not remember to have reached, is
 /// what must not be: hence the hard state goes first. Setting only the last one is the same as
 /// crashing between two writes, seen from outside: those in between were never promised either.
-pub(super) struct LogWriter {
+pub(crate) struct LogWriter {
     log: Box<dyn LogStore>,
     stable: Box<dyn StableStore>,
 }
 
 /// A batch that is durable.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Persisted {
+pub(crate) struct Persisted {
     /// Everything through here.
-    pub(super) through: Sequence,
+    pub(crate) through: Sequence,
     /// How often the log was synced for it: once, or never if only the hard state changed.
-    pub(super) log_syncs: u64,
+    pub(crate) log_syncs: u64,
 }
 
 impl LogWriter {
-    pub(super) fn new(log: Box<dyn LogStore>, stable: Box<dyn StableStore>) -> Self {
+    pub(crate) fn new(log: Box<dyn LogStore>, stable: Box<dyn StableStore>) -> Self {
         Self { log, stable }
     }
 
@@ -53,7 +55,7 @@ impl LogWriter {
     }
 
     /// Makes a batch of writes durable, in order. After an error nothing is tried again (RULE 4).
-    pub(super) fn perform(&mut self, batch: &[Write]) -> Result<Persisted, StoreError> {
+    pub(crate) fn perform(&mut self, batch: &[Write]) -> Result<Persisted, StoreError> {
         if let Some(hard_state) = last_hard_state(batch) {
             hard_state.save(self.stable.as_mut())?;
         }
@@ -64,7 +66,7 @@ impl LogWriter {
         if touched {
             self.log.sync()?;
         }
-        if batch.iter().any(|write| write.repaired) {
+        if batch.iter().any(|write| write.repaired) && !mutant(Mutant::RepairNotNoted) {
             self.note_repair()?;
         }
         let through = batch
@@ -103,6 +105,12 @@ impl LogWriter {
     }
 }
 
+impl fmt::Debug for LogWriter {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("LogWriter").finish_non_exhaustive()
+    }
+}
+
 /// The log thread: takes all that is queued, makes it durable with one sync, reports once.
 pub(super) fn run(
     mut writer: LogWriter,
@@ -126,6 +134,9 @@ pub(super) fn run(
 }
 
 fn last_hard_state(batch: &[Write]) -> Option<HardState> {
+    if mutant(Mutant::OlderHardStateWritten) {
+        return batch.iter().find_map(|write| write.hard_state);
+    }
     batch.iter().rev().find_map(|write| write.hard_state)
 }
 

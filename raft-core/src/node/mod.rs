@@ -73,7 +73,7 @@ pub(crate) mod initial_state;
 mod inputs;
 mod launch;
 mod log_reader;
-mod log_writer;
+pub(crate) mod log_writer;
 mod peers;
 mod pieces;
 mod propose;

@@ -22,6 +22,7 @@ use super::entropy::entropy;
 use super::error::StartError;
 use super::initial_state::InitialState;
 use crate::config::Config;
+use crate::consensus::mutant::{Mutant, mutant};
 use crate::consensus::{Gathering, Recovery};
 use crate::entry::{Entry, Payload, Sealed};
 use crate::former_lives::FormerLives;
@@ -105,7 +106,8 @@ pub(crate) fn recover(
         align(log.as_mut(), reader.as_mut(), base.header.last)?;
     }
     let bounds = log.bounds()?;
-    let hard_state = hard_state.unwrap_or_default();
+    let hard_state = remembered(hard_state);
+    let former = former.filter(|_| !mutant(Mutant::FormerLivesNotLoaded));
     // A machine outlives the damage of a log, and its state says nothing about the new one.
     let is_repairing = former.as_ref().is_some_and(|former| !former.is_repaired);
     let (kept, ahead) = match is_repairing {
@@ -141,6 +143,12 @@ pub(crate) fn recover(
         applier,
         restore_check,
     })
+}
+
+/// Term and vote that the stores hold. New ones hold none.
+fn remembered(stored: Option<HardState>) -> HardState {
+    let stored = stored.filter(|_| !mutant(Mutant::HardStateNotLoaded));
+    stored.unwrap_or_default()
 }
 
 /// Restores the base, unless the machine has kept a later state by itself.
@@ -316,7 +324,7 @@ fn align(
     } else {
         None
     };
-    if held != Some(base) {
+    if held != Some(base) && !mutant(Mutant::LogNotAligned) {
         tracing::info!(%base, "the log continues after the snapshot");
         log.purge_prefix(base)?;
         log.sync()?;

@@ -17,13 +17,12 @@ use super::restoring::Restorer;
 use super::story::{Arrow, Line, Mark, Story};
 use super::streams::{Stage, Streams};
 use crate::consensus::{Event, IndexRange, Reader};
-use crate::entry::{Entry, Payload, Sealed};
-use crate::id::{ChainLink, LogId, NodeId, Term};
+use crate::id::{LogId, NodeId, Term};
 use crate::membership::{Membership, Priority};
 use crate::message::Message;
 use crate::sim::machine::Machine;
 use crate::snapshot::SnapshotMeta;
-use crate::time::{ClusterTime, Timestamp};
+use crate::time::Timestamp;
 
 /// A simulated cluster.
 #[derive(Debug)]
@@ -137,11 +136,6 @@ impl Cluster {
         // One voter at least, each listed once, each with an address.
         let membership = Membership::of_voters(members).unwrap_or_else(|_| Membership::nobody());
         let membership = prioritised(membership, plan.seed);
-        let first = Payload::membership(membership.clone()).map(|payload| {
-            let sealed = Sealed::new(payload);
-            Entry::new(ChainLink::ORIGIN, Term::new(1), ClusterTime::ZERO, sealed)
-        });
-        let first: Vec<Entry> = first.into_iter().collect();
         let (voters, seed) = (plan.nodes, plan.seed);
         let mut cluster = Self {
             now: Timestamp::ZERO,
@@ -172,13 +166,9 @@ impl Cluster {
             plan,
         };
         for id in ids {
-            // A spare starts with nothing, and waits to be added.
-            let log = if id.get() <= voters {
-                first.clone()
-            } else {
-                Vec::new()
-            };
-            let node = SimNode::new(id, &cluster.plan, log);
+            // A spare has none, and waits to be added.
+            let founding = (id.get() <= voters).then(|| membership.clone());
+            let node = SimNode::new(id, &cluster.plan, founding);
             if node.clock.drifts() {
                 cluster.count("drifting clocks");
             }
@@ -299,7 +289,13 @@ impl Cluster {
         self.run_until(end)?;
         self.end_faults()?;
         self.recover()?;
-        self.stay_calm()
+        self.stay_calm()?;
+        for (id, node) in &self.nodes {
+            if let Some(raft) = node.raft.as_ref().filter(|_| node.disk.is_idle()) {
+                Checks::knows_its_past(*id, raft, &node.disk)?;
+            }
+        }
+        Ok(())
     }
 
     /// Lets everything happen that is due before `end`.

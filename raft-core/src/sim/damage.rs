@@ -126,7 +126,7 @@ mod tests {
     fn start(disk: &mut Disk) -> Result<Started, StartError> {
         let identity = identity(NodeId::new(1), Incarnation::new(1));
         let (config, machine) = (Config::default(), Box::new(Replica::default()));
-        LentDisk::default().start(disk, identity, &config, machine)
+        LentDisk::default().start(disk, (identity, None), &config, machine)
     }
 
     fn index(index: u64) -> LogIndex {

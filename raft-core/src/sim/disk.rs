@@ -60,11 +60,21 @@ impl Disk {
         self.syncing > 0
     }
 
+    /// Whether nothing is on its way to it.
+    pub(super) fn is_idle(&self) -> bool {
+        self.queue.is_empty()
+    }
+
+    /// The sync is done: what it was to make durable, for whoever writes it.
+    pub(super) fn take_synced(&mut self) -> Vec<Write> {
+        let count = std::mem::take(&mut self.syncing);
+        self.queue.drain(..count).collect()
+    }
+
     /// The sync is done: reports what is durable now.
     pub(super) fn end_sync(&mut self) -> Option<Sequence> {
-        let count = std::mem::take(&mut self.syncing);
         let mut last = None;
-        for write in self.queue.drain(..count) {
+        for write in self.take_synced() {
             last = Some(write.sequence);
             self.durable.perform(&write);
         }

@@ -12,6 +12,7 @@ use super::disk::{Disk, Image};
 use super::hardware::Hardware;
 use super::lent_disk::LentDisk;
 use super::machine::Machine;
+use super::own::Subject;
 use super::parts::Parts;
 use super::plan::Plan;
 use super::replica::Replica;
@@ -20,12 +21,12 @@ use super::snapshotting::SnapshotRequests;
 use super::story::Mark;
 use super::watch::{Moment, Watched};
 use crate::consensus::mutant::{Mutant, mutant};
-use crate::consensus::{Effect, Effects, Event, Nonsense, Raft, RoleName, Setup, Write};
-use crate::entry::Entry;
+use crate::consensus::{Effect, Effects, Event, Nonsense, Raft, RoleName, Sequence, Setup, Write};
 use crate::id::{LogIndex, NodeId};
 use crate::membership::Membership;
 use crate::message::{Body, Message};
 use crate::node::applier::{Applier, Job};
+use crate::node::log_writer::LogWriter;
 use crate::snapshot::SnapshotMeta;
 use crate::state_machine::StateMachine;
 use crate::time::Timestamp;
@@ -35,11 +36,15 @@ use crate::transport::Inbox;
 #[derive(Debug)]
 pub(super) struct SimNode {
     pub(super) raft: Option<Raft>,
+    /// With which it is started, each time. It counts for empty stores alone.
+    pub(super) initial_membership: Option<Membership>,
     pub(super) disk: Disk,
     /// The disks of earlier lives, which were damaged or lost.
     pub(super) former_disks: Vec<Image>,
     /// What its state machine holds, and where that is in the log.
     pub(super) machine: Machine,
+    /// Writes the log, while the node lives.
+    pub(super) writer: Option<LogWriter>,
     /// Feeds the state machine, while the node lives.
     pub(super) applier: Option<Applier>,
     /// The state machine, if it is the simulator's own.
@@ -75,16 +80,19 @@ pub(super) struct SimNode {
 }
 
 impl SimNode {
-    pub(super) fn new(id: NodeId, plan: &Plan, log: Vec<Entry>) -> Self {
+    /// A new node; a founder has an initial membership.
+    pub(super) fn new(id: NodeId, plan: &Plan, initial_membership: Option<Membership>) -> Self {
         let mut chance = super::chance::Chance::new(plan.seed, 1_000 + id.get());
         let drift = i64::try_from(chance.below(2 * plan.drift + 1)).unwrap_or(0)
             - i64::try_from(plan.drift).unwrap_or(0);
         let parts = Parts::default();
         Self {
             raft: None,
-            disk: Image::bootstrapped(log),
+            initial_membership,
+            disk: Disk::default(),
             former_disks: Vec::new(),
             machine: Machine::default(),
+            writer: None,
             applier: None,
             replica: Replica::default(),
             lent: LentDisk::default(),
@@ -114,6 +122,21 @@ impl SimNode {
         self.clock.local(now)
     }
 
+    /// What a sync was to make durable is: through which write.
+    fn write_synced(&mut self, id: NodeId) -> Result<Option<Sequence>, Broken> {
+        let batch = self.disk.take_synced();
+        let Some(writer) = self.writer.as_mut().filter(|_| !batch.is_empty()) else {
+            return Ok(None);
+        };
+        let written = self.lent.during(&mut self.disk, || writer.perform(&batch));
+        let written = written.map_err(|error| Broken {
+            property: "what is to be durable can be written",
+            detail: format!("node {id}: {error}"),
+        })?;
+        self.disk.stamp();
+        Ok(Some(written.through))
+    }
+
     /// Removes old snapshots, but not while one of them may still have to be restored.
     pub(super) fn retain_snapshots(&mut self) {
         if self.restores == 0 {
@@ -132,13 +155,15 @@ impl Cluster {
         let Some(node) = self.nodes.get_mut(&id) else {
             return Ok(());
         };
-        node.replica = Replica::default();
-        let machine: Box<dyn StateMachine> = match &mut self.subject {
-            Some(subject) => subject.machine(id)?,
-            None => Box::new(node.replica.clone()),
-        };
+        let machine = new_machine(id, node, self.subject.as_mut())?;
         let identity = node.identity(id);
-        let started = node.lent.start(&mut node.disk, identity, &config, machine);
+        let initial_membership = node.initial_membership.clone();
+        let started = node.lent.start(
+            &mut node.disk,
+            (identity, initial_membership),
+            &config,
+            machine,
+        );
         let started = match started {
             Ok(started) => started,
             Err(error) if error.is_damage() && node.disk.is_damaged() => {
@@ -174,9 +199,11 @@ impl Cluster {
         node.raft = Some(Raft::new(setup, started.recovery, started.applied, local));
         if let Some(raft) = &node.raft {
             self.checks.has_membership(raft.membership_at());
+            Checks::knows_its_past(id, raft, &node.disk)?;
         }
         node.look_at_machine(&started.applier, self.subject.is_some());
         node.applier = Some(started.applier);
+        node.writer = Some(started.writer);
         if let Some(subject) = &mut self.subject {
             subject.restored(id, restored);
         }
@@ -211,6 +238,7 @@ impl Cluster {
             return;
         };
         node.applier = None;
+        node.writer = None;
         let lost = node.disk.crash(&mut self.chance);
         let is_torn = node.parts.may_tear();
         node.parts.crash(&mut self.streams.chance);
@@ -467,7 +495,7 @@ impl Cluster {
         let done = if fails {
             node.disk.lose_sync()
         } else {
-            node.disk.end_sync()
+            node.write_synced(id)?
         };
         let Some(sequence) = done else {
             return Ok(());
@@ -539,6 +567,19 @@ impl Cluster {
 
     pub(super) fn latency(&mut self) -> Duration {
         self.network.delay(&self.plan)
+    }
+}
+
+/// The machine of a new life: a user's, or the simulator's own.
+fn new_machine(
+    id: NodeId,
+    node: &mut SimNode,
+    subject: Option<&mut Box<dyn Subject>>,
+) -> Result<Box<dyn StateMachine>, Broken> {
+    node.replica = Replica::default();
+    match subject {
+        Some(subject) => subject.machine(id),
+        None => Ok(Box::new(node.replica.clone())),
     }
 }
 

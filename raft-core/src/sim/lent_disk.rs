@@ -14,6 +14,7 @@ use super::disk::Disk;
 use super::machine::Machine;
 use crate::consensus::Write;
 use crate::entry::Entry;
+use crate::former_lives::FormerLives;
 use crate::hard_state::{HardState, Identity};
 use crate::id::{ChainLink, LogId, LogIndex};
 use crate::snapshot::{SnapshotHeader, SnapshotMeta};
@@ -161,13 +162,22 @@ impl StableStore for Records {
     }
 
     fn set(&mut self, key: StableKey, value: &[u8]) -> Result<(), StoreError> {
-        let detail = format!(
-            "{} of {} bytes is set by a node that starts",
-            key.name(),
-            value.len()
-        );
-        let place = PLACE.to_owned();
-        Err(StoreError::Misuse { place, detail })
+        let mut disk = self.disk.disk();
+        let image = disk.durable_mut();
+        match key {
+            StableKey::HardState => {
+                image.hard_state = HardState::from_record(value)?;
+                image.damage.hard_state = false;
+            }
+            StableKey::FormerLives => image.former = Some(FormerLives::from_record(value)?),
+            StableKey::Identity | StableKey::Relocation => {
+                return Err(StoreError::Misuse {
+                    place: PLACE.to_owned(),
+                    detail: format!("nobody here sets {}", key.name()),
+                });
+            }
+        }
+        Ok(())
     }
 }
 

@@ -136,7 +136,7 @@ impl Cluster {
         }
         let heir = self.operator.reserve.pop()?;
         self.operator.heirs.insert(lost, heir);
-        let node = SimNode::new(heir, &self.plan, Vec::new());
+        let node = SimNode::new(heir, &self.plan, None);
         self.nodes.insert(heir, node);
         self.schedule(Duration::ZERO, Happening::Restart(heir));
         Some(heir)

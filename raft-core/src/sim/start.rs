@@ -9,8 +9,10 @@ use crate::consensus::Recovery;
 use crate::consensus::mutant::{Mutant, mutant};
 use crate::hard_state::Identity;
 use crate::id::{ClusterId, GroupId, Incarnation, LogIndex, NodeId, RecoveryEpoch};
+use crate::membership::Membership;
 use crate::node::StartError;
 use crate::node::applier::Applier;
+use crate::node::log_writer::LogWriter;
 use crate::node::recover::{self, Who};
 use crate::snapshot::SnapshotMeta;
 use crate::state_machine::StateMachine;
@@ -21,6 +23,8 @@ use crate::store::Stores;
 pub(super) struct Started {
     pub(super) recovery: Recovery,
     pub(super) applied: LogIndex,
+    /// Writes what the core wants to be durable.
+    pub(super) writer: LogWriter,
     /// Feeds the machine, which is restored.
     pub(super) applier: Applier,
     /// The snapshot that it was restored from.
@@ -41,11 +45,12 @@ pub(super) fn identity(node: NodeId, incarnation: Incarnation) -> Identity {
 }
 
 impl LentDisk {
-    /// The node `identity` starts on `disk`, with a machine that has nothing.
+    /// The node `identity` starts on `disk`, with a machine that has nothing. If its stores are empty, it
+    /// begins with the initial membership.
     pub(super) fn start(
         &self,
         disk: &mut Disk,
-        identity: Identity,
+        (identity, initial_membership): (Identity, Option<Membership>),
         config: &Config,
         machine: Box<dyn StateMachine>,
     ) -> Result<Started, StartError> {
@@ -56,7 +61,7 @@ impl LentDisk {
             cluster: identity.cluster,
             group: identity.group,
             node: identity.node,
-            initial_membership: None,
+            initial_membership,
             epoch: identity.epoch,
         };
         let stores = Stores {
@@ -84,6 +89,7 @@ impl LentDisk {
         Ok(Started {
             recovery: found.recovery,
             applied: found.applied,
+            writer: LogWriter::new(found.log, found.stable),
             applier: found.applier,
             base,
             situations,

@@ -44,10 +44,13 @@ impl Wiped {
 
 impl SimNode {
     /// Nothing is left on its disk, and nothing tells it that something was there.
-    fn forget_everything(&mut self) {
+    fn forget_everything(&mut self, keeps_initial_membership: bool) {
         let lost = std::mem::take(&mut self.disk);
         self.former_disks.push(lost.durable().clone());
         self.disk = Disk::default();
+        if !keeps_initial_membership {
+            self.initial_membership = None;
+        }
         self.parts = Parts::default();
         self.inbox = self.parts.inbox();
     }
@@ -75,12 +78,14 @@ impl Cluster {
     pub(super) fn come_back_empty(&mut self, id: NodeId) {
         let wiped = &mut self.operator.wiped;
         let is_added_again = wiped.chance.coin();
+        // A founder that is started as ever founds the group once more, as far as it knows.
+        let founds_again = wiped.chance.coin();
         let after = wiped
             .chance
             .duration(Duration::ZERO, Duration::from_secs(2));
         wiped.nodes.insert(id, is_added_again);
         if let Some(node) = self.nodes.get_mut(&id) {
-            node.forget_everything();
+            node.forget_everything(founds_again);
         }
         self.count("disks wiped");
         self.tell(Some(id), Mark::Fault, || "is set up anew".to_owned());

@@ -4,9 +4,10 @@
 use std::collections::BTreeMap;
 
 use super::{Checks, Held, broken};
-use crate::consensus::Effect;
+use crate::consensus::{Effect, Raft};
 use crate::id::{LogId, NodeId};
 use crate::message::Body;
+use crate::sim::disk::Disk;
 use crate::sim::driver::SimNode;
 use crate::sim::watch::{Step, Took};
 
@@ -81,6 +82,18 @@ impl Step<'_> {
 }
 
 impl Checks {
+    /// A node that starts knows whether its stores have begun anew, and writes down when it is a voter
+    /// again.
+    pub(in crate::sim) fn knows_its_past(id: NodeId, raft: &Raft, disk: &Disk) -> Held {
+        if raft.remembers_damage() == disk.is_repairing() {
+            return Ok(());
+        }
+        let (knows, stored) = (raft.remembers_damage(), disk.is_repairing());
+        let detail =
+            format!("node {id} takes itself for damaged: {knows}; its disk says: {stored}");
+        broken("a node knows that its stores began anew", detail)
+    }
+
     /// A node says that its repair is over: no truncation and no crash brings back a membership that
     /// does not count it.
     pub(in crate::sim) fn repaired(&self, id: NodeId, node: &SimNode) -> Held {

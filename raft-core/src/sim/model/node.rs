@@ -107,7 +107,7 @@ impl Node {
         let identity = identity(id, Incarnation::new(id.get()));
         let replica = Replica::default();
         let machine = Box::new(replica.clone());
-        let started = LentDisk::default().start(&mut disk, identity, config, machine);
+        let started = LentDisk::default().start(&mut disk, (identity, None), config, machine);
         let started = started.map_err(|error| Broken {
             property: "recovery",
             detail: format!("node {id} cannot start: {error}"),
