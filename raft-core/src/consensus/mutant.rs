@@ -1,4 +1,4 @@
-//! Deliberate faults of the protocol, for the simulator to find.
+//! Deliberate faults of the protocol, and of the node's way with it, for the simulator to find.
 //!
 //! Each stands at one decision, behind [`mutant`]. Without the feature `mutants` that is a constant,
 //! and nothing of it is compiled. With it, a thread chooses one fault for everything it runs.

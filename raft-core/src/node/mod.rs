@@ -40,6 +40,15 @@
 //! between threads at all. Every hand-off takes all that is queued and wakes the other side once;
 //! nothing waits for a batch to fill.
 //!
+//! # What is simulated
+//!
+//! What a node does is kept apart from when and on which thread it is done. The first is plain code, and
+//! the [simulator](crate::manual::simulate_your_own_machine) drives it as it is, beside the core: the
+//! recovery of the stores (`recover`), the writer of the log (`log_writer`), the applier with its
+//! restorations (`applier`, `replacing`), who waits for which snapshot (`snapshotting`), and who waits for
+//! any other answer (`callers`). The event loop, the threads and the channels between them run in the
+//! tests of the node alone.
+//!
 //! # The end
 //!
 //! [`Node::shutdown`], the drop of the last handle, a [fault](StopReason::Fault), or a failure of a

@@ -9,8 +9,8 @@ use crate::snapshot::SnapshotMeta;
 pub(crate) type SnapshotResult = Result<SnapshotMeta, SnapshotError>;
 type Reply = oneshot::Sender<SnapshotResult>;
 
-/// At most one snapshot is taken at a time. The simulator drives it too. Callers that come meanwhile wait for the next one,
-/// which contains everything that was applied when they asked.
+/// At most one snapshot is taken at a time. Callers that come meanwhile wait for the next one, which
+/// contains everything that was applied when they asked.
 #[derive(Debug, Default)]
 pub(crate) struct Snapshotting {
     newest: Option<SnapshotMeta>,

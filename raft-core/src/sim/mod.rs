@@ -4,6 +4,17 @@
 //! loses, repeats, delays and reorders, and over disks that keep only what was synced. After every
 //! step the checkers in `check` compare what happened with what Raft promises. The same seed
 //! always gives the same run, so a failure can be replayed.
+//!
+//! ```text
+//!               of the node itself                       played by the simulator
+//!  start        node::recover                            lent_disk: stores on a simulated disk
+//!  writing      node::log_writer                         disk: what a crash leaves
+//!  applying     node::applier, node::replacing           replica, or a user's machine (own)
+//!  snapshots    node::snapshotting, transport::Inbox     streams: their way to another node
+//!  answers      node::callers: waiting, forwarding,      calls: who asks, and hears
+//!               administration
+//!  event loop   none: one thing happens after another    driver, happen: on virtual time
+//! ```
 
 mod adversary;
 mod aims;

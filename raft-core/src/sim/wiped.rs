@@ -14,7 +14,7 @@ use super::parts::Parts;
 use super::situation::Situation;
 use super::story::Mark;
 use crate::change::MembershipChange;
-use crate::id::{LogId, NodeId};
+use crate::id::{ChainLink, LogId, NodeId};
 use crate::membership::Membership;
 
 /// Who has come back empty, and has no vote since.
@@ -75,11 +75,20 @@ impl Cluster {
             && self.operator.wiped.chance.coin()
     }
 
+    /// Whether every other founder has some of the log. One that has none would give its vote to a founder
+    /// that founds the group once more.
+    fn have_founders_a_log(&self, id: NodeId) -> bool {
+        let is_founder = |other: &NodeId| *other != id && other.get() <= self.plan.nodes;
+        let mut founders = self.nodes.iter().filter(|(other, _)| is_founder(other));
+        founders.all(|(_, node)| node.disk.durable().last() > ChainLink::ORIGIN.id.index)
+    }
+
     pub(super) fn come_back_empty(&mut self, id: NodeId) {
+        let have_log = self.have_founders_a_log(id);
         let wiped = &mut self.operator.wiped;
         let is_added_again = wiped.chance.coin();
         // A founder that is started as ever founds the group once more, as far as it knows.
-        let founds_again = wiped.chance.coin();
+        let founds_again = wiped.chance.coin() && have_log;
         let after = wiped
             .chance
             .duration(Duration::ZERO, Duration::from_secs(2));
