@@ -288,7 +288,7 @@ impl Cluster {
     }
 
     /// A caller whose line goes dead would wait for the end of its node.
-    fn end_call(&mut self, id: NodeId, asked: Asked, is_answered: bool) -> Held {
+    pub(super) fn end_call(&mut self, id: NodeId, asked: Asked, is_answered: bool) -> Held {
         self.futures.answer(id, asked);
         match is_answered {
             true => Ok(()),

@@ -169,11 +169,7 @@ impl Disk {
 
     /// Removes all but the two newest.
     pub(super) fn retain_snapshots(&mut self) {
-        let snapshots = &mut self.durable.snapshots;
-        let surplus = snapshots.len().saturating_sub(2);
-        for (meta, _) in snapshots.drain(..surplus) {
-            self.durable.damage.without(meta.id());
-        }
+        self.durable.retain(2, LogIndex::new(u64::MAX));
     }
 
     /// The state in the snapshot that ends with `last`; `None` if there is none.
@@ -315,6 +311,15 @@ impl Image {
     /// Of every snapshot, damaged or not.
     pub(super) fn snapshot_ids(&self) -> Vec<LogId> {
         self.snapshots.iter().map(|(meta, _)| meta.id()).collect()
+    }
+
+    /// Of the snapshots that end at `through` or before, removes all but the newest `keep`.
+    pub(super) fn retain(&mut self, keep: usize, through: LogIndex) {
+        let ends_before = |(meta, _): &(SnapshotMeta, Machine)| meta.id().index <= through;
+        let old = self.snapshots.partition_point(ends_before);
+        for (meta, _) in self.snapshots.drain(..old.saturating_sub(keep.max(1))) {
+            self.damage.without(meta.id());
+        }
     }
 
     fn last_contained(&self) -> LogIndex {

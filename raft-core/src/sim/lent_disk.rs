@@ -94,8 +94,8 @@ impl SnapshotStore for LentDisk {
         Ok((meta, Box::new(Cursor::new(bytes))))
     }
 
-    fn retain(&self, _: usize, _: LogIndex) -> Result<(), StoreError> {
-        self.disk().retain_snapshots();
+    fn retain(&self, keep: usize, through: LogIndex) -> Result<(), StoreError> {
+        self.disk().durable_mut().retain(keep, through);
         Ok(())
     }
 }

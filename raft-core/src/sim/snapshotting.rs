@@ -1,8 +1,7 @@
 //! Snapshots that the core or callers ask a node for. Which one is taken, and who waits for it, the
 //! node's own bookkeeping decides ([`crate::node::snapshotting`]).
 
-use tokio::sync::oneshot;
-
+use super::calls::Lines;
 use super::check::{Asked, Broken, Held, broken};
 use super::cluster::Cluster;
 use super::driver::SimNode;
@@ -17,16 +16,15 @@ use crate::snapshot::SnapshotMeta;
 #[derive(Debug, Default)]
 pub(super) struct SnapshotRequests {
     own: Snapshotting,
-    callers: Vec<Caller>,
+    callers: Lines<Caller, SnapshotResult>,
 }
 
 /// Somebody waits for a snapshot.
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug)]
 struct Caller {
-    request: u64,
+    call: u64,
     /// What was applied when it was asked for.
     applied: LogIndex,
-    answer: oneshot::Receiver<SnapshotResult>,
 }
 
 impl SnapshotRequests {
@@ -34,7 +32,7 @@ impl SnapshotRequests {
     pub(super) fn new(newest: Option<SnapshotMeta>) -> Self {
         Self {
             own: Snapshotting::new(newest),
-            callers: Vec::new(),
+            callers: Lines::default(),
         }
     }
 
@@ -45,20 +43,6 @@ impl SnapshotRequests {
     /// A snapshot was received.
     pub(super) fn stored(&mut self, meta: &SnapshotMeta) {
         self.own.stored(meta);
-    }
-
-    /// Who was answered, and with what.
-    fn answered(&mut self) -> Vec<(u64, LogIndex, SnapshotResult)> {
-        let mut answered = Vec::new();
-        self.callers.retain_mut(|caller| {
-            let answer = caller.answer.try_recv();
-            let is_waiting = answer.is_err();
-            if let Ok(answer) = answer {
-                answered.push((caller.request, caller.applied, answer));
-            }
-            is_waiting
-        });
-        answered
     }
 }
 
@@ -86,21 +70,16 @@ impl Cluster {
 
     /// Somebody wants a snapshot of all that this node has applied.
     pub(super) fn ask_for_snapshot(&mut self, id: NodeId) -> Held {
-        let request = self.asks.number();
+        let call = self.asks.number();
         let is_up = |node: &&mut SimNode| node.raft.is_some();
         let Some(node) = self.nodes.get_mut(&id).filter(is_up) else {
             return Ok(());
         };
         let applied = node.machine.applied();
-        let (reply, answer) = oneshot::channel();
+        let reply = node.snapshotting.callers.open(Caller { call, applied });
         let begins = node.snapshotting.own.caller_asks(applied, reply);
-        node.snapshotting.callers.push(Caller {
-            request,
-            applied,
-            answer,
-        });
         self.count("snapshots asked for");
-        self.futures.ask(id, Asked::Snapshot(request), self.now);
+        self.futures.ask(id, Asked::Snapshot(call), self.now);
         if begins {
             self.give_to_machine(id, vec![Job::TakeSnapshot]);
         }
@@ -170,9 +149,10 @@ impl Cluster {
         let Some(node) = self.nodes.get_mut(&id) else {
             return Ok(());
         };
-        for (request, applied, answer) in node.snapshotting.answered() {
-            self.futures.answer(id, Asked::Snapshot(request));
-            holds_what_was_asked_for(id, answer.ok().as_ref(), applied)?;
+        for (Caller { call, applied }, answer) in node.snapshotting.callers.heard() {
+            self.end_call(id, Asked::Snapshot(call), answer.is_some())?;
+            let taken = answer.and_then(Result::ok);
+            holds_what_was_asked_for(id, taken.as_ref(), applied)?;
         }
         Ok(())
     }
