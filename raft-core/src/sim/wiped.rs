@@ -14,7 +14,7 @@ use super::parts::Parts;
 use super::situation::Situation;
 use super::story::Mark;
 use crate::change::MembershipChange;
-use crate::id::{ChainLink, LogId, NodeId};
+use crate::id::{LogId, LogIndex, NodeId};
 use crate::membership::Membership;
 
 /// Who has come back empty, and has no vote since.
@@ -75,12 +75,13 @@ impl Cluster {
             && self.operator.wiped.chance.coin()
     }
 
-    /// Whether every other founder has some of the log. One that has none would give its vote to a founder
-    /// that founds the group once more.
+    /// Whether there are other founders, and every one has some of the log. One that has none would give
+    /// its vote to a founder that founds the group once more, and a single founder needs no other.
     fn have_founders_a_log(&self, id: NodeId) -> bool {
         let is_founder = |other: &NodeId| *other != id && other.get() <= self.plan.nodes;
         let mut founders = self.nodes.iter().filter(|(other, _)| is_founder(other));
-        founders.all(|(_, node)| node.disk.durable().last() > ChainLink::ORIGIN.id.index)
+        let have_log = founders.all(|(_, node)| node.disk.durable().last() > LogIndex::ZERO);
+        have_log && self.plan.nodes > 1
     }
 
     pub(super) fn come_back_empty(&mut self, id: NodeId) {
