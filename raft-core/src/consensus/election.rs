@@ -183,8 +183,9 @@ impl Raft {
         };
         ballot.count(&self.shared, from, granted);
         match ballot.outcome(self.shared.membership()) {
-            Some(true) => self.become_candidate(false, out),
-            Some(false) => self.become_follower(self.shared.term(), None, out),
+            // Its disk may have come to stand still since it asked.
+            Some(true) if self.shared.may_campaign() => self.become_candidate(false, out),
+            Some(_) => self.become_follower(self.shared.term(), None, out),
             None => {}
         }
     }

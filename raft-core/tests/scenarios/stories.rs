@@ -28,6 +28,7 @@ stories! {
         a_granted_pre_vote_buys_nobody_time
         a_greater_term_ends_a_leadership
         a_leader_of_an_earlier_term_is_told
+        a_late_grant_does_not_make_a_candidate_of_a_disk_that_stands_still
         a_leader_that_hears_nobody_does_not_hold_its_followers
         a_leader_that_lost_its_office_may_ask_who_still_hears_it
         a_leader_that_restarts_is_voted_for_again
