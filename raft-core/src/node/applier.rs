@@ -82,18 +82,19 @@ pub(crate) struct Progress {
 }
 
 impl Job {
-    /// The jobs that apply these entries: an end of a restoration is one of its own.
-    pub(crate) fn to_apply(entries: Vec<Entry>) -> Vec<Self> {
+    /// Gives the jobs that apply these entries: an end of a restoration is one of its own.
+    pub(crate) fn apply(entries: Vec<Entry>, mut give: impl FnMut(Self)) {
         if !entries.iter().any(may_end_restoration) {
-            return vec![Self::Apply(entries)];
+            return give(Self::Apply(entries));
         }
-        let parts =
-            entries.chunk_by(|one, next| !may_end_restoration(one) && !may_end_restoration(next));
-        let job = |part: &[Entry]| match part {
-            [end] if may_end_restoration(end) => Self::End(end.clone()),
-            entries => Self::Apply(entries.to_vec()),
-        };
-        parts.map(job).collect()
+        for part in
+            entries.chunk_by(|one, next| !may_end_restoration(one) && !may_end_restoration(next))
+        {
+            give(match part {
+                [end] if may_end_restoration(end) => Self::End(end.clone()),
+                entries => Self::Apply(entries.to_vec()),
+            });
+        }
     }
 
     /// Whether it may block, whatever the machine.
@@ -118,7 +119,7 @@ pub(crate) type Frozen = (SnapshotHeader, SnapshotView);
 
 impl Position {
     /// Right after a snapshot.
-    pub(super) fn after(header: &SnapshotHeader) -> Self {
+    pub(crate) fn after(header: &SnapshotHeader) -> Self {
         Self {
             last: header.last,
             time: header.time,

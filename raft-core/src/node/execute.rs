@@ -178,9 +178,7 @@ impl EventLoop {
 
     fn give_to_machine(&mut self, entries: Vec<Entry>) {
         self.counters.entries_applied += entries.len() as u64;
-        for job in Job::to_apply(entries) {
-            self.applier.push(job);
-        }
+        Job::apply(entries, |job| self.applier.push(job));
     }
 
     fn take_snapshot(&mut self) {

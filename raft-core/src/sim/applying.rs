@@ -106,12 +106,12 @@ impl Cluster {
         let Some(node) = self.nodes.get_mut(&id) else {
             return Ok(());
         };
-        let (life, machine) = (node.life, node.machine.clone());
+        let life = node.life;
         node.calls.own.progressed(&mut progress);
         if let Some(through) = progress.through {
-            self.checks.applied_through(id, &machine)?;
+            self.checks.applied_through(id, &node.machine)?;
             if self.subject.is_none() {
-                self.checks.state_is(id, through.index, machine.hash)?;
+                self.checks.state_is(id, through.index, node.machine.hash)?;
             }
             self.step(id, Event::Applied(through.index))?;
         }

@@ -334,25 +334,33 @@ impl Image {
         self.entries.get(usize::try_from(offset).ok()?)
     }
 
-    pub(super) fn perform(&mut self, write: &Write) {
+    fn perform(&mut self, write: &Write) {
         if let Some(hard_state) = write.hard_state {
             self.hard_state = hard_state;
             self.damage.hard_state = false;
         }
         if let Some(from) = write.truncate_from {
-            self.damage.truncated(from);
-            self.entries.retain(|entry| entry.index() < from);
+            self.truncate(from);
         }
         if let Some(through) = write.purge_through {
             self.purge(through);
         }
-        self.entries.extend_from_slice(&write.append);
+        self.append(&write.append);
         if let Some(former) = self.former.as_mut().filter(|_| write.repaired) {
             former.is_repaired = true;
         }
     }
 
-    fn purge(&mut self, through: ChainLink) {
+    pub(super) fn append(&mut self, entries: &[Entry]) {
+        self.entries.extend_from_slice(entries);
+    }
+
+    pub(super) fn truncate(&mut self, from: LogIndex) {
+        self.damage.truncated(from);
+        self.entries.retain(|entry| entry.index() < from);
+    }
+
+    pub(super) fn purge(&mut self, through: ChainLink) {
         if through.id.index <= self.purged.id.index {
             return;
         }

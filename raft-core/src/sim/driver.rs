@@ -367,7 +367,9 @@ impl Cluster {
                 Ok(())
             }
             Effect::Apply(entries) => {
-                self.give_to_machine(id, Job::to_apply(entries));
+                let mut jobs = Vec::new();
+                Job::apply(entries, |job| jobs.push(job));
+                self.give_to_machine(id, jobs);
                 Ok(())
             }
             Effect::Restore(meta) => {

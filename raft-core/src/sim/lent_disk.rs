@@ -1,7 +1,8 @@
-//! The disk of a node, as its recovery and its applier see it: the stores of a backend.
+//! The disk of a node, as its recovery, its log writer and its applier see it: the stores of a backend.
 //!
 //! The node has it, and lends it while they work. Nothing else happens meanwhile. What they write is
-//! durable at once: the writes of a node that runs go another way, through [`Disk::write`].
+//! durable at once: what a crash may lose of a running node waits in [`Disk::write`] for the end of its
+//! sync, and is written then.
 
 use std::io::{self, Cursor};
 use std::ops::Range;
@@ -12,7 +13,6 @@ use bytes::Bytes;
 use super::damage::Damaged;
 use super::disk::Disk;
 use super::machine::Machine;
-use crate::consensus::Write;
 use crate::entry::Entry;
 use crate::former_lives::FormerLives;
 use crate::hard_state::{HardState, Identity};
@@ -48,11 +48,6 @@ impl LentDisk {
             disk: self.clone(),
             identity,
         }
-    }
-
-    fn perform(&self, write: &Write) -> Result<(), StoreError> {
-        self.disk().durable_mut().perform(write);
-        Ok(())
     }
 
     fn disk(&self) -> MutexGuard<'_, Disk> {
@@ -106,24 +101,18 @@ impl LogStore for LentDisk {
     }
 
     fn append(&mut self, entries: &[Entry]) -> Result<(), StoreError> {
-        self.perform(&Write {
-            append: entries.to_vec(),
-            ..Write::default()
-        })
+        self.disk().durable_mut().append(entries);
+        Ok(())
     }
 
     fn truncate_suffix(&mut self, from: LogIndex) -> Result<(), StoreError> {
-        self.perform(&Write {
-            truncate_from: Some(from),
-            ..Write::default()
-        })
+        self.disk().durable_mut().truncate(from);
+        Ok(())
     }
 
     fn purge_prefix(&mut self, through: ChainLink) -> Result<(), StoreError> {
-        self.perform(&Write {
-            purge_through: Some(through),
-            ..Write::default()
-        })
+        self.disk().durable_mut().purge(through);
+        Ok(())
     }
 
     fn sync(&mut self) -> Result<(), StoreError> {

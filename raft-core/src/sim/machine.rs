@@ -84,12 +84,8 @@ impl Machine {
 
     /// A snapshot of these bytes. If they are those of a user's machine, nothing else is known of it.
     pub(super) fn saved(header: SnapshotHeader, bytes: Bytes) -> (SnapshotMeta, Self) {
-        let place = Self {
-            last: header.last,
-            time: header.time,
-            membership: Some((header.membership_at, Arc::clone(&header.membership))),
-            ..Self::default()
-        };
+        let mut place = Self::default();
+        place.move_to(&Position::after(&header));
         let meta = SnapshotMeta {
             header,
             size: bytes.len() as u64,
