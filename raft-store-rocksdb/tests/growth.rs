@@ -83,10 +83,9 @@ fn entries_of(mut last: ChainLink, count: usize) -> Vec<Entry> {
 
 fn stored_bytes(path: &Path) -> usize {
     let metadata = match fs::metadata(path) {
-        Ok(metadata) => metadata,
         // The database's own threads remove what was merged, also while this walks its directory.
         Err(error) if error.kind() == ErrorKind::NotFound => return 0,
-        Err(error) => panic!("{}: {error}", path.display()),
+        metadata => metadata.expect("what is there can be looked at"),
     };
     if !metadata.is_dir() {
         return usize::try_from(metadata.len()).expect("a small file");
